@@ -1,0 +1,1 @@
+"""From one ECG (metadata and waveform) to rows of the attribute table."""

@@ -1,0 +1,1 @@
+"""From prediction rows and question rows to scores, comparisons and reports."""

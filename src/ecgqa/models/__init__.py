@@ -1,0 +1,1 @@
+"""One file per architecture, all with the same call."""

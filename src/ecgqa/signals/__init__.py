@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: reading, ordering, checking and drawing ECG signals."""

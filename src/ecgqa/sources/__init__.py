@@ -1,0 +1,1 @@
+"""Where ECGs come from: ids, record paths, patients, times and metadata of each data set."""
