@@ -1,0 +1,114 @@
+"""Attributes of a source as one artefact: the table, the records it belongs to, and what could not be read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import polars as pl
+
+from ecgqa import artefacts, tables
+from ecgqa.attributes.ptbxl import ptbxl_attributes
+from ecgqa.errors import EcgqaError
+from ecgqa.records import ATTRIBUTES, RECORDS
+
+KIND = "attributes"
+POOLS = ("released", "all")
+
+
+class MetadataSource(Protocol):
+    """The part of a source that attributes need."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def root(self) -> Path: ...
+    def metadata(self) -> pl.DataFrame: ...
+
+
+@dataclass(frozen=True)
+class BuiltAttributes:
+    attributes: pl.DataFrame
+    """Rows of the attribute table, for the ECGs of the pool."""
+    ecg_ids: frozenset[int]
+    vocabulary: str
+    notes: dict[str, int] = field(default_factory=dict)
+    """What could not be read, with counts."""
+
+
+def build_attributes(source: MetadataSource, *, pool: str = "all") -> pl.DataFrame:
+    """Attribute table (ATTRIBUTES) of a source: see `collect_attributes`."""
+    return collect_attributes(source, pool=pool).attributes
+
+
+def collect_attributes(source: MetadataSource, *, pool: str = "all") -> BuiltAttributes:
+    """Attributes of a source in PTB-XL's layout, with those that its own `attributes.parquet` adds.
+
+    `pool` "released" keeps the ECGs that the published questions are drawn from: report present, checked by a human.
+    Raises EcgqaError for a source whose metadata no reader here knows.
+    """
+    if pool not in POOLS:
+        raise EcgqaError(f"no pool {pool!r}", expected=" or ".join(POOLS))
+    if source.kind not in ("ptbxl", "synthetic"):
+        raise EcgqaError(
+            f"attributes of a {source.kind} source cannot be built yet", expected="a folder in PTB-XL's layout"
+        )
+    metadata = source.metadata()
+    if "ecg_id" not in metadata.columns:
+        raise EcgqaError(f"the metadata of {source.root} has no column ecg_id", found=", ".join(metadata.columns[:8]))
+    notes: Counter[str] = Counter()
+    n_rows = metadata.height
+    metadata = metadata.unique("ecg_id", keep="first", maintain_order=True)
+    notes["rows with a repeated ecg_id"] += n_rows - metadata.height
+    if pool == "released":
+        metadata = released_pool(metadata)
+    attributes = ptbxl_attributes(metadata, notes)
+    ecg_ids = frozenset(attributes["ecg_id"].unique())
+    own = Path(source.root) / "attributes.parquet"
+    if own.is_file():
+        added = tables.read_table(own, ATTRIBUTES).select(list(ATTRIBUTES.columns))
+        attributes = pl.concat([attributes, added.filter(pl.col("ecg_id").is_in(list(ecg_ids)))])
+    attributes = attributes.sort("ecg_id", maintain_order=True)
+    return BuiltAttributes(attributes, ecg_ids, "ptbxl", {note: n for note, n in sorted(notes.items()) if n})
+
+
+def released_pool(metadata: pl.DataFrame) -> pl.DataFrame:
+    """The rows of PTB-XL's metadata that the published questions draw from (16,054 of 21,799 in 1.0.3)."""
+    needed = ("validated_by_human", "report")
+    missing = [name for name in needed if name not in metadata.columns]
+    if missing:
+        raise EcgqaError(
+            f"the released pool cannot be told: column {missing[0]!r} is missing", fix="choose --pool all"
+        )
+    validated = pl.col("validated_by_human").cast(pl.String).str.to_lowercase().is_in(["true", "1", "1.0"])
+    report = pl.col("report").cast(pl.String).str.strip_chars().fill_null("") != ""
+    return metadata.filter(validated & report)
+
+
+def write_attributes(
+    built: BuiltAttributes, records: pl.DataFrame, dest: str | Path, *, inputs: dict[str, Any], config: dict[str, Any],
+    overwrite: bool = False,
+) -> Path:
+    """Write attributes.parquet and records.parquet (the ECGs of the pool) as one artefact folder."""
+    with artefacts.artefact_folder(dest, kind=KIND, inputs=inputs, config=config, overwrite=overwrite) as draft:
+        if not draft.complete:
+            kept = records.filter(pl.col("ecg_id").is_in(sorted(built.ecg_ids))).sort("ecg_id")
+            tables.write_table(built.attributes, draft.path / "attributes.parquet", ATTRIBUTES)
+            tables.write_table(kept, draft.path / "records.parquet", RECORDS)
+            draft.counts = {
+                "ecgs": kept.height,
+                "patients": kept["patient_id"].n_unique(),
+                "rows": built.attributes.height,
+                "by_type": dict(built.attributes.group_by("attribute_type").len().sort("attribute_type").iter_rows()),
+            }
+            draft.extra = {"vocabulary": built.vocabulary, "notes": built.notes}
+    return Path(dest)
+
+
+def read_attributes(folder: str | Path) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any]]:
+    """Attribute table, records table and manifest of an attribute folder; raises EcgqaError if it is unfinished."""
+    manifest = artefacts.read_manifest(folder, kind=KIND)
+    attributes = tables.read_table(Path(folder) / "attributes.parquet", ATTRIBUTES)
+    return attributes, tables.read_table(Path(folder) / "records.parquet", RECORDS), manifest

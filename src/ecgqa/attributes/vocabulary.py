@@ -1,0 +1,119 @@
+"""The attribute names that questions can ask about, in the order in which a source's question grid counts them."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+NORMAL_ECG: Final = "normal ecg"
+ANY_ABNORMAL: Final = "any kind of abnormal symptoms"
+ANY_DIAGNOSTIC: Final = "any diagnostic symptoms"
+ANY_FORM: Final = "any form-related symptoms"
+ANY_RHYTHM: Final = "any rhythm-related symptoms"
+ANY_NOISE: Final = "any kind of noises"
+ANY_EXTRA_SYSTOLE: Final = "any kind of extra systoles"
+"""Names of the summary rows; the first two, ANY_NOISE and ANY_EXTRA_SYSTOLE also mark the ECG as looked at."""
+
+SUPERCLASSES: Final = ("myocardial infarction", "st/t change", "conduction disturbance", "hypertrophy")
+AXES: Final = ("normal heart axis", "left axis deviation", "right axis deviation", "extreme axis deviation")
+EARLY, MIDDLE, OLD, UNKNOWN_STAGE, NO_STAGE = (
+    "early stage of myocardial infarction",
+    "middle stage of myocardial infarction",
+    "old stage of myocardial infarction",
+    "unknown stage of myocardial infarction",
+    "none of myocardial infarction",
+)
+STAGES: Final = (EARLY, MIDDLE, OLD)
+NOISES: Final = ("baseline drift", "static noise", "burst noise", "electrodes problems")
+EXTRA_SYSTOLES: Final = ("extrasystoles", "ventricular extrasystoles", "supraventricular extrasystoles")
+FEATURES: Final = ("rr interval", "p duration", "pr interval", "qrs duration", "qt interval", "qt corrected")
+RANGES: Final = ("below the normal range", "within the normal range", "above the normal range")
+
+NORMAL_RANGES_S: Final[dict[str, tuple[float | None, float]]] = {
+    "rr interval": (0.6, 1.0),
+    "p duration": (None, 0.12),
+    "pr interval": (0.12, 0.20),
+    "qrs duration": (0.06, 0.11),
+    "qt interval": (0.33, 0.43),
+    "qt corrected": (0.33, 0.45),
+}
+"""Inclusive limits in seconds that the released answers follow; a P wave is never too short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What can be asked of one source. Order matters: it numbers the question grid."""
+
+    name: str
+    diagnostic: tuple[str, ...]
+    form: tuple[str, ...]
+    rhythm: tuple[str, ...]
+    symptoms: tuple[str, ...]
+    """Union of the three kinds, in the grid's order."""
+    forms_in_leads: tuple[str, ...]
+    """Form statements asked lead by lead (templates 17 to 19)."""
+    forms_in_groups: tuple[str, ...]
+    """Those of them that template 17 asks of the limb or the chest leads as a group."""
+    superclasses: tuple[str, ...] = SUPERCLASSES
+    axes: tuple[str, ...] = AXES
+    stages: tuple[str, ...] = STAGES
+    noises: tuple[str, ...] = NOISES
+    extra_systoles: tuple[str, ...] = EXTRA_SYSTOLES
+    features: tuple[str, ...] = FEATURES
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One SCP-ECG statement as PTB-XL uses it."""
+
+    code: str
+    attribute: str
+    kinds: tuple[str, ...]
+    superclass: str | None
+    """Superclass it counts for; None also where the release does not count it (underscore subclasses)."""
+    kept: bool
+    """False for the eleven statements that the released questions never mention, and for NORM."""
+
+
+@cache
+def ptbxl_statements() -> dict[str, Statement]:
+    """The 71 statements of PTB-XL by code, in the order of its scp_statements.csv, with the released names.
+
+    Source: PTB-XL 1.0.3 (scp_statements.csv) and the released answer lists of ECG-QA 1.0.2.
+    """
+    with files("ecgqa.attributes").joinpath("ptbxl_statements.csv").open(encoding="utf-8") as stream:
+        return {
+            row["code"]: Statement(
+                row["code"], row["attribute"], tuple(row["kinds"].split()), row["superclass"] or None, row["use"] == "kept"
+            )
+            for row in csv.DictReader(stream)
+        }
+
+
+@cache
+def ptbxl_vocabulary() -> Vocabulary:
+    """59 symptoms (36 diagnostic, 18 form, 9 rhythm, four of them both diagnostic and form)."""
+    kept = [statement for statement in ptbxl_statements().values() if statement.kept]
+    attribute = {statement.code: statement.attribute for statement in kept}
+
+    def of_kind(kind: str) -> tuple[str, ...]:
+        return tuple(statement.attribute for statement in kept if kind in statement.kinds)
+
+    # Abnormal QRS, extra beats and the two interval statements say nothing about a single lead.
+    whole_ecg = {attribute[code] for code in ("ABQRS", "PVC", "PAC", "LPR", "LNGQT")}
+    return Vocabulary(
+        name="ptbxl",
+        diagnostic=of_kind("diagnostic"),
+        form=of_kind("form"),
+        rhythm=of_kind("rhythm"),
+        symptoms=tuple(attribute.values()),
+        forms_in_leads=tuple(name for name in of_kind("form") if name not in whole_ecg),
+        forms_in_groups=tuple(attribute[code] for code in ("VCLVH", "LVOLT", "HVOLT")),
+    )
+
+
+VOCABULARIES: Final = {"ptbxl": ptbxl_vocabulary}
+"""Vocabulary by name, as an attribute folder's manifest records it."""
