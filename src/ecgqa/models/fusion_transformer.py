@@ -1,0 +1,204 @@
+"""The QA fusion transformer ("ecg_transformer"): one or two ECGs and a question in, a logit per answer class out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ecgqa.models.ecg_encoder import EcgEncoderConfig, EcgFrontEnd, build_transformer
+from ecgqa.models.layers import ConvolutionalPositions, masked_mean, nonzero_mean, positions_below
+from ecgqa.models.registry import register_model
+from ecgqa.models.tokenizer import SEP_ID
+
+if TYPE_CHECKING:
+    from ecgqa.store.batches import Batch
+
+
+class Repairs(NamedTuple):
+    """Which defects of the published model are repaired."""
+
+    text_mask: bool
+    pooling: bool
+    padding: bool
+
+
+COMPAT = {
+    "off": Repairs(text_mask=True, pooling=True, padding=True),
+    "padding": Repairs(text_mask=True, pooling=True, padding=False),
+    "pooling": Repairs(text_mask=True, pooling=False, padding=False),
+    "published": Repairs(text_mask=False, pooling=False, padding=False),
+}
+
+
+@dataclass
+class FusionTransformerConfig(EcgEncoderConfig):
+    """Size of the QA fusion transformer; the defaults are those of the published base model.
+
+    Args:
+        dropout: dropout inside the transformer.
+        attention_dropout: dropout on attention weights.
+        activation_dropout: dropout inside the feed-forward blocks.
+        max_text_tokens: longest question in word pieces; longer ones are cut.
+        compat: which defects of the published model are kept. "off": none. "padding": the first normalisation and the
+            positional convolution see zero padding. "pooling": also the second ECG's mean starts at the separator and
+            misses its last frame, and means divide by non-zero entries. "published": also padding of the text is read
+            as text.
+        separator: id of the token put between two ECGs.
+    """
+
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.1
+    max_text_tokens: int = 512
+    compat: Literal["off", "padding", "pooling", "published"] = "off"
+    separator: int = SEP_ID
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.compat not in COMPAT:
+            raise ValueError(f"compat is one of {', '.join(COMPAT)}, not {self.compat!r}")
+
+
+class Sequence(NamedTuple):
+    """ECG tokens side by side: x (B, L, width) and bool (B, L) masks of valid positions and of each ECG's frames."""
+
+    x: Tensor
+    valid: Tensor
+    first: Tensor
+    second: Tensor
+
+
+@register_model("ecg_transformer", FusionTransformerConfig)
+class FusionTransformer(nn.Module):
+    """ECG frames | separator | frames of the second ECG | question tokens through one bidirectional transformer.
+
+    Source: the scratch model of ECG-QA (Oh et al. 2023), from fairseq-signals.
+    """
+
+    def __init__(self, config: FusionTransformerConfig, *, n_answers: int, vocab_size: int) -> None:
+        super().__init__()
+        width = config.width
+        self.config = config
+        self.repairs = COMPAT[config.compat]
+        self.front_end = EcgFrontEnd(config, ignore_padding=self.repairs.padding)
+        self.positions = ConvolutionalPositions(width, config.positions_kernel, config.positions_groups)
+        self.word_embedding = nn.Embedding(vocab_size, width)
+        self.text_layer_norm = nn.LayerNorm(width)
+        self.text_positions = nn.Embedding(config.max_text_tokens, width)
+        self.token_type = nn.Embedding(2, width)
+        self.text_dropout = nn.Dropout(config.input_dropout)
+        self.encoder = build_transformer(config)
+        self.proj = nn.Linear(3 * width, n_answers)
+        for embedding in (self.word_embedding, self.text_positions, self.token_type):
+            nn.init.normal_(embedding.weight, std=0.02)
+        nn.init.xavier_uniform_(self.proj.weight)
+        nn.init.zeros_(self.proj.bias)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits (B, n_answers) of a Batch: ecg (B, K, 12, T) in mV with K 1 or 2, text (B, L) padded with 0."""
+        second = batch.ecg[:, 1] if batch.ecg.shape[1] == 2 else None
+        second_length = batch.ecg_length[:, 1] if second is not None else None
+        out: Tensor = self.proj(
+            self.pool(batch.ecg[:, 0], batch.ecg_length[:, 0], second, second_length, batch.text, batch.text_length)
+        )
+        return out
+
+    def pool(
+        self,
+        first: Tensor,
+        first_length: Tensor,
+        second: Tensor | None,
+        second_length: Tensor | None,
+        text: Tensor,
+        text_length: Tensor,
+    ) -> Tensor:
+        """Means (B, 3 * width) of the first ECG's frames, the second's (zeros if there is none) and the text.
+
+        first, second (B, 12, T) in mV, whose T may differ; lengths (B,) in samples, 0 for an absent second ECG.
+        """
+        ecg = self._side_by_side(first, first_length, second, second_length)
+        words = self._embed_text(text)
+        text_valid = positions_below(text_length, text.shape[1])
+        attended = text_valid if self.repairs.text_mask else torch.ones_like(text_valid)
+        valid = torch.cat([ecg.valid, attended], 1)
+        out = self.encoder(torch.cat([ecg.x, words], 1), valid)
+        n_ecg = ecg.x.shape[1]
+        if self.repairs.pooling:
+            return torch.cat(
+                [
+                    masked_mean(out[:, :n_ecg], ecg.first),
+                    masked_mean(out[:, :n_ecg], ecg.second),
+                    masked_mean(out[:, n_ecg:], attended),
+                ],
+                1,
+            )
+        out = out.masked_fill(~valid[:, :, None], 0.0)
+        n_first, n_second = int(ecg.first.sum(1).max()), int(ecg.second.sum(1).max())
+        first_mean = nonzero_mean(out[:, :n_first])
+        second_mean = (
+            torch.zeros_like(first_mean)
+            if second is None
+            else nonzero_mean(out[:, n_first : n_first + n_second], epsilon=1e-8)
+        )
+        return torch.cat([first_mean, second_mean, nonzero_mean(out[:, n_ecg:])], 1)
+
+    def _embed_text(self, text: Tensor) -> Tensor:
+        if text.shape[1] > self.text_positions.num_embeddings:
+            raise ValueError(f"a question has {text.shape[1]} tokens, the model takes {self.config.max_text_tokens}")
+        words = self.text_dropout(self.text_layer_norm(self.word_embedding(text)))
+        out: Tensor = words + self.text_positions.weight[: text.shape[1]] + self.token_type.weight[1]
+        return out
+
+    def _side_by_side(
+        self, first: Tensor, first_length: Tensor, second: Tensor | None, second_length: Tensor | None
+    ) -> Sequence:
+        frames, n_frames = self._frames(first, first_length)
+        if second is None or second_length is None:
+            x, valid = frames, positions_below(n_frames, frames.shape[1])
+            membership = (valid, torch.zeros_like(valid))
+        else:
+            more, n_more = self._frames(second, second_length)
+            separator = self.word_embedding.weight[self.config.separator].expand(len(frames), 1, -1)
+            x = torch.cat([frames, separator.to(frames.dtype), more], 1)
+            ragged = bool((n_frames < frames.shape[1]).any() | (n_more < more.shape[1]).any())
+            if self.repairs.padding and ragged:
+                x, valid, *membership = _close_gaps(x, frames.shape[1], n_frames, n_more)
+            else:
+                in_first = positions_below(n_frames, frames.shape[1])
+                in_second = positions_below(n_more, more.shape[1])
+                has_second = (n_more > 0)[:, None]
+                valid = torch.cat([in_first, has_second, in_second], 1)
+                never = torch.zeros_like(has_second)
+                membership = (
+                    torch.cat([in_first, never, torch.zeros_like(in_second)], 1),
+                    torch.cat([torch.zeros_like(in_first), never, in_second], 1),
+                )
+        if self.repairs.padding:
+            x = x.masked_fill(~valid[:, :, None], 0.0)
+        x = x + self.positions(x) + self.token_type.weight[0]
+        return Sequence(x, valid, *membership)
+
+    def _frames(self, ecg: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+        padded = bool((length < ecg.shape[-1]).any())
+        return self.front_end(ecg, length if padded else None), self.front_end.n_frames(length)
+
+
+def _close_gaps(
+    x: Tensor, first_width: int, n_first: Tensor, n_second: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Move each row's valid tokens together, so that nothing depends on how far its batch was padded.
+
+    x (B, first_width + 1 + second_width, width); a row without second ECG loses its separator too.
+    Returns x and the bool (B, L) masks: valid, in the first ECG, in the second.
+    """
+    place = torch.arange(x.shape[1], device=x.device).expand(x.shape[:2])
+    n_first, n_second = n_first[:, None], n_second[:, None]
+    first = place < n_first
+    second = (place > n_first) & (place <= n_first + n_second)
+    valid = first | second | ((place == n_first) & (n_second > 0))
+    source = torch.where(first, place, place - n_first + first_width).clamp(max=x.shape[1] - 1)
+    x = torch.gather(x, 1, source[:, :, None].expand_as(x))
+    return x, valid, first, second
