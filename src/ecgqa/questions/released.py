@@ -1,105 +1,51 @@
-"""The published ECG-QA folder: its shards, answer lists and split lists, to the questions table and back."""
+"""The published ECG-QA folder as the questions table, and back, byte by byte."""
 
 from __future__ import annotations
 
-import ast
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import polars as pl
 
 from ecgqa.artefacts import write_text
 from ecgqa.errors import EcgqaError
+from ecgqa.questions.answer_lists import (
+    AnswerLists,
+    asked_answer,
+    candidates_of,
+    read_answer_lists,
+    read_split_ecgs,
+    write_answer_lists,
+    write_split_ecgs,
+)
+from ecgqa.questions.layout import (
+    SHARD_SIZE,
+    TEMPLATE_ANSWERS,
+    ShardFile,
+    dataset_root,
+    name_width,
+    shard_files,
+    shard_name,
+)
 from ecgqa.questions.shards import KEYS, PATH_KEY, Problem, format_shard, parse_shard, read_bytes
-from ecgqa.records import NONE, QUESTIONS, Split, Version
+from ecgqa.records import QUESTIONS, Split, Version
 from ecgqa.tables import conform
 
-ANSWERS: Final = "answers.csv"
-TEMPLATE_ANSWERS: Final = "answers_for_each_template.csv"
-SHARD_SIZE: Final = 10_000
-_LAYOUT: Final = "a folder with template/ and/or paraphrased/, answers.csv and answers_for_each_template.csv"
-_SEPARATOR: Final = "\x1f"
+__all__ = [
+    "AnswerLists",
+    "asked_answer",
+    "candidates_of",
+    "dataset_root",
+    "read_answer_lists",
+    "read_questions",
+    "read_split_ecgs",
+    "with_candidates",
+    "write_answer_lists",
+    "write_dataset",
+    "write_split_ecgs",
+]
 
-
-@dataclass(frozen=True)
-class AnswerLists:
-    """The two answer lists of a dataset.
-
-    classes: every answer, "none" included, in the order of answers.csv.
-    by_template: the answers each template allows, in the order of answers_for_each_template.csv.
-    """
-
-    classes: list[str]
-    by_template: dict[int, list[str]]
-
-
-@dataclass(frozen=True)
-class ShardFile:
-    """Where one shard stands in a dataset."""
-
-    path: Path
-    version: str
-    split: str
-
-    @property
-    def where(self) -> str:
-        """Short name for messages, e.g. template/train/120000.json."""
-        return f"{self.version}/{self.split}/{self.path.name}"
-
-
-def dataset_root(root: str | Path) -> Path:
-    """The folder that holds template/ and paraphrased/: `root`, or its parent when `root` is one of those two.
-
-    Raises EcgqaError that says where to look instead if `root` is neither.
-    """
-    root = Path(root).expanduser()
-    if not root.is_dir():
-        raise EcgqaError(f"no such folder: {root}", expected=_LAYOUT, fix="ecgqa fetch questions")
-    if _holds_versions(root):
-        return root
-    resolved = root.resolve()
-    for inner, outer in ((resolved, resolved.parent), (resolved.parent, resolved.parent.parent)):
-        if inner.name in tuple(Version) and (outer / ANSWERS).is_file():
-            return outer if root.is_absolute() else _relative_parent(root, outer)
-    below = sorted(child.name for child in root.iterdir() if child.is_dir() and _holds_versions(child))
-    raise EcgqaError(
-        f"{root} is no question dataset: it has neither template/ nor paraphrased/",
-        expected=_LAYOUT,
-        found=", ".join(sorted(child.name for child in root.iterdir())[:8]) or "an empty folder",
-        fix=f"name {' or '.join(str(root / name) for name in below)}" if below else "ecgqa fetch questions",
-    )
-
-
-def _relative_parent(root: Path, outer: Path) -> Path:
-    for candidate in (root.parent, root.parent.parent):
-        if candidate.resolve() == outer:
-            return candidate
-    return outer
-
-
-def _holds_versions(folder: Path) -> bool:
-    return any((folder / version).is_dir() for version in Version)
-
-
-def shard_files(
-    root: Path, *, splits: Sequence[str] | None = None, versions: Sequence[str] | None = None
-) -> list[ShardFile]:
-    """The shards present below a dataset root: by version, split, and number of the first sample."""
-    found = []
-    for version in Version:
-        for split in Split:
-            folder = root / version / split
-            if (versions is not None and version not in versions) or (splits is not None and split not in splits):
-                continue
-            if folder.is_dir():
-                paths = [path for path in folder.glob("*.json") if not path.name.startswith(".") and path.is_file()]
-                paths.sort(key=lambda path: (not path.stem.isdecimal(), len(path.stem.lstrip("0")), path.stem))
-                found += [ShardFile(path, version.value, split.value) for path in paths]
-    return found
+_SEPARATOR = "\x1f"
 
 
 def read_questions(
@@ -203,104 +149,6 @@ def with_candidates(frame: pl.DataFrame, by_template: Mapping[int, Sequence[str]
     return keyed.join(table, on=["template_id", "_asked"], how="left", maintain_order="left").drop("_asked")
 
 
-def candidates_of(listed: Sequence[str], asked: Sequence[str] | None) -> list[str]:
-    """The template's list, or what of it remains when two attributes are `asked` (a choose question)."""
-    if asked is None:
-        return list(listed)
-    chosen = {asked_answer(attribute, listed) for attribute in asked} | {NONE}
-    return [answer for answer in listed if answer in chosen]
-
-
-def asked_answer(attribute: str, listed: Sequence[str]) -> str:
-    """The answer that names an asked attribute: "above the normal range of p duration" -> "above the normal range"."""
-    return attribute if attribute in listed else attribute.split(" of ")[0]
-
-
-def read_answer_lists(root: str | Path) -> AnswerLists:
-    """answers.csv and answers_for_each_template.csv of a dataset; EcgqaError naming file and line if they are wrong."""
-    root = dataset_root(root)
-    classes: list[str] = []
-    for line, row in _csv_rows(root / ANSWERS, ["index", "class"]):
-        if row[0] != str(len(classes)):
-            raise EcgqaError(
-                f"{root / ANSWERS}, line {line}: index is out of order", expected=str(len(classes)), found=row[0]
-            )
-        classes.append(row[1])
-    by_template: dict[int, list[str]] = {}
-    for line, row in _csv_rows(root / TEMPLATE_ANSWERS, ["template_id", "classes"]):
-        where = f"{root / TEMPLATE_ANSWERS}, line {line}"
-        if not row[0].isascii() or not row[0].isdigit() or len(row[0]) > 4 or int(row[0]) in by_template:
-            raise EcgqaError(f"{where}: not a new template id", expected="a number that occurs once", found=row[0])
-        by_template[int(row[0])] = _string_list(row[1], where)
-    return AnswerLists(classes, by_template)
-
-
-def _csv_rows(path: Path, header: list[str]) -> Iterable[tuple[int, list[str]]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise EcgqaError(f"no such file: {path}", expected=_LAYOUT, fix="ecgqa fetch questions") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise EcgqaError(f"{path} cannot be read: {error}") from None
-    try:
-        rows = list(enumerate(csv.reader(io.StringIO(text), strict=True), 1))
-    except csv.Error as error:
-        raise EcgqaError(
-            f"{path} is damaged: {error}", expected=f"a CSV file with columns {','.join(header)}"
-        ) from None
-    if not rows or rows[0][1] != header:
-        found = ",".join(rows[0][1]) if rows else "an empty file"
-        raise EcgqaError(f"{path} has the wrong columns", expected=",".join(header), found=found[:200])
-    for line, row in rows[1:]:
-        if len(row) != 2:
-            raise EcgqaError(f"{path}, line {line}: wrong number of columns", expected="2", found=str(len(row)))
-    return rows[1:]
-
-
-def _string_list(text: str, where: str) -> list[str]:
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-        value = None
-    if not isinstance(value, list) or not all(isinstance(element, str) for element in value):
-        raise EcgqaError(f"{where}: not a list of answers", expected="['no', 'yes']", found=text[:80])
-    return value
-
-
-def read_split_ecgs(root: str | Path) -> dict[str, list[int]]:
-    """The ECGs each split may use, from the `*_ecgs.tsv` files present (index, ECG id), in file order."""
-    root = dataset_root(root)
-    lists: dict[str, list[int]] = {}
-    for split in Split:
-        path = root / f"{split.value}_ecgs.tsv"
-        if not path.is_file():
-            continue
-        schema = {"index": pl.Int64(), "ecg_id": pl.Int64()}
-        try:
-            frame = pl.read_csv(path, separator="\t", has_header=False, schema=schema) if path.stat().st_size else None
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise EcgqaError(
-                f"{path} cannot be read: {str(error).splitlines()[0]}", expected="lines of: index, tab, ECG id"
-            ) from None
-        if frame is not None and (frame["index"].null_count() or frame["ecg_id"].null_count()):
-            raise EcgqaError(f"{path} has an incomplete line", expected="lines of: index, tab, ECG id")
-        lists[split.value] = frame["ecg_id"].to_list() if frame is not None else []
-    return lists
-
-
-def shard_name(first_sample: int, width: int) -> str:
-    """File name of the shard whose first sample is `first_sample`."""
-    return f"{first_sample:0{width}d}.json"
-
-
-def name_width(last_sample: int, shard_size: int = SHARD_SIZE) -> int:
-    """Digits of the shard names of a split: those of its last shard, at least five.
-
-    As in the release: six for PTB-XL train (last 260000), five for its valid and test, six for MIMIC-IV-ECG.
-    """
-    return max(5, len(str(last_sample // shard_size * shard_size)))
-
-
 def write_dataset(
     questions: pl.DataFrame,
     dest: Path,
@@ -352,26 +200,6 @@ def _refuse_other_shards(dest: Path, planned: set[Path]) -> None:
     strays = [file.path for file in shard_files(dest) if file.path not in planned]
     if strays:
         raise EcgqaError(f"{dest} already holds other questions", found=str(strays[0]), fix="choose an empty folder")
-
-
-def write_answer_lists(answers: AnswerLists, dest: Path) -> None:
-    """Write answers.csv and answers_for_each_template.csv in the formatting of the release."""
-    listed = [[str(template_id), repr(list(classes))] for template_id, classes in answers.by_template.items()]
-    numbered = [[str(index), name] for index, name in enumerate(answers.classes)]
-    for name, rows in (
-        (ANSWERS, [["index", "class"], *numbered]),
-        (TEMPLATE_ANSWERS, [["template_id", "classes"], *listed]),
-    ):
-        stream = io.StringIO()
-        csv.writer(stream, lineterminator="\n").writerows(rows)
-        write_text(dest / name, stream.getvalue())
-
-
-def write_split_ecgs(split_ecgs: Mapping[str, Sequence[int]], dest: Path) -> None:
-    """Write `<split>_ecgs.tsv` (running index, tab, ECG id; no header) for each split given."""
-    _known("split", list(split_ecgs), [split.value for split in Split])
-    for split, ids in split_ecgs.items():
-        write_text(dest / f"{split}_ecgs.tsv", "".join(f"{index}\t{ecg_id}\n" for index, ecg_id in enumerate(ids)))
 
 
 def _ranges(numbers: Iterable[int]) -> str:

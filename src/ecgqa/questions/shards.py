@@ -324,9 +324,14 @@ def format_shard(rows: Iterable[Sequence[Any]], *, with_paths: bool = False) -> 
     for row in rows:
         path = f',\n        "ecg_path": {text_of(row[9])}' if with_paths else ""
         parts.append(
-            f'    {{\n        "template_id": {row[0]},\n        "question_id": {row[1]},\n'
-            f'        "sample_id": {row[2]},\n        "question_type": {quote(row[3])},\n'
-            f'        "attribute_type": {quote(row[4])},\n        "question": {quote(row[5])},\n'
-            f'        "answer": {text_of(row[6])},\n        "ecg_id": {text_of(row[7])},\n        "attribute": {text_of(row[8])}{path}\n    }}'
+            f'    {{\n        "template_id": {row[0]},\n'
+            f'        "question_id": {row[1]},\n'
+            f'        "sample_id": {row[2]},\n'
+            f'        "question_type": {quote(row[3])},\n'
+            f'        "attribute_type": {quote(row[4])},\n'
+            f'        "question": {quote(row[5])},\n'
+            f'        "answer": {text_of(row[6])},\n'
+            f'        "ecg_id": {text_of(row[7])},\n'
+            f'        "attribute": {text_of(row[8])}{path}\n    }}'
         )
     return "[\n" + ",\n".join(parts) + "\n]" if parts else "[]"
