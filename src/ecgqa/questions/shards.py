@@ -211,15 +211,37 @@ def load_json(data: bytes) -> Any:
         raise ValueError(f"not JSON: {error}".splitlines()[0]) from None
 
 
-def _parse_in_full(data: bytes, where: str) -> Shard:
-    empty = pl.DataFrame(schema=SHARD_SCHEMA)
+def load_samples(data: bytes, where: str) -> list[Any]:
+    """The JSON list in `data`; raises EcgqaError if it is no JSON list. Its elements are not checked."""
+    samples = _load_list(data, where)
+    if isinstance(samples, Problem):
+        raise samples.error()
+    return samples
+
+
+def check_samples(samples: Sequence[Any], where: str) -> list[Problem]:
+    """What is wrong with the structure of parsed samples."""
+    problems: list[Problem] = []
+    for position, sample in enumerate(samples):
+        _check_sample(sample, position, where, problems)
+    return problems
+
+
+def _load_list(data: bytes, where: str) -> list[Any] | Problem:
     try:
         samples = load_json(data)
     except ValueError as error:
-        return Shard(empty, [Problem(where, "", "", str(error), expected="a JSON list of samples")])
+        return Problem(where, "", "", str(error), expected="a JSON list of samples")
     if not isinstance(samples, list):
-        found = f"{_kind(samples)}"
-        return Shard(empty, [Problem(where, "", "", "is no list of samples", "a JSON list of objects", found)])
+        return Problem(where, "", "", "is no list of samples", "a JSON list of objects", _kind(samples))
+    return samples
+
+
+def _parse_in_full(data: bytes, where: str) -> Shard:
+    empty = pl.DataFrame(schema=SHARD_SCHEMA)
+    samples = _load_list(data, where)
+    if isinstance(samples, Problem):
+        return Shard(empty, [samples], released_format=False)
     problems: list[Problem] = []
     good: list[dict[str, Any]] = []
     extra: set[str] = set()
