@@ -1,0 +1,85 @@
+"""The commands `ecgqa store build` and `ecgqa store info`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+
+def build(
+    questions_root: Path,
+    dest: Path,
+    records: Path | None = None,
+    splits: list[Literal["train", "valid", "test"]] | str | None = None,
+    versions: list[Literal["template", "paraphrased"]] | str | None = None,
+    missing: Literal["error", "skip"] = "error",
+    rate: Literal["500", "100"] = "500",
+    samples: int | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Pack questions and the ECGs they ask about into one store for training.
+
+    Example: ecgqa store build data/ecgqa/ptbxl stores/ptbxl --records data/ptbxl --missing skip
+
+    Each distinct ECG is written once (int16, 12 leads, 120 kB for 10 s at 500 Hz), each question as one small row that
+    points to it. An interrupted build goes on where it stopped when the same command is given again.
+
+    Args:
+        questions_root: folder with template/ and paraphrased/ (published layout, or written by ecgqa map)
+        dest: folder of the new store
+        records: folder of the ECGs (PTB-XL, MIMIC-IV-ECG, or any folder of WFDB records); without it the paths of a
+            mapped data set, else the cache of ecgqa fetch
+        splits: splits to pack, e.g. train,valid (default: all there are)
+        versions: wordings to pack, template and/or paraphrased (default: all there are)
+        missing: ECGs that are absent or unreadable: error stops, skip leaves them and their questions out
+        rate: sampling rate in Hz where a source offers two
+        samples: samples per lead; shorter ECGs are padded at the end (default: all ECGs must be equally long)
+        workers: ECGs read at once (default: one per processor core, 8 at most)
+        overwrite: replace a finished store made from other inputs or settings
+    """
+    from ecgqa.store.build import build_store
+    from ecgqa.store.info import describe, summary
+
+    folder = build_store(
+        dest,
+        questions_root=questions_root,
+        records_root=records,
+        splits=_words(splits),
+        versions=_words(versions),
+        missing=missing,
+        rate=rate,
+        samples=samples,
+        workers=workers,
+        overwrite=overwrite,
+    )
+    print(summary(describe(folder)))
+    print(f"next: ecgqa store info {folder}")
+
+
+def info(path: Path, json: bool = False) -> None:
+    """Tell what a store holds: ECGs, questions by split and type, sizes, flags, origin.
+
+    Example: ecgqa store info stores/ptbxl
+
+    Args:
+        path: folder of the store
+        json: print everything as JSON instead
+    """
+    from ecgqa.store.info import describe, details
+
+    description = describe(path)
+    if json:
+        from json import dumps
+
+        print(dumps(description, indent=2, ensure_ascii=False))
+    else:
+        print(details(description))
+
+
+def _words(value: Sequence[str] | str | None) -> list[str] | None:
+    """A list as given, or the words of "train,valid"."""
+    if isinstance(value, str):
+        return [word.strip() for word in value.split(",") if word.strip()]
+    return None if value is None else list(value)

@@ -1,0 +1,116 @@
+"""Which questions go into which batch of an epoch, and the loader that makes these batches one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ecgqa.errors import EcgqaError
+from ecgqa.store.batch import Batch
+from ecgqa.store.dataset import QuestionDataset, torch_collate
+from ecgqa.store.decode import Decoder
+from ecgqa.store.prefetch import prefetched
+
+__all__ = ["Batch", "BatchLoader", "QuestionDataset", "torch_collate"]
+
+POOL = 64
+"""Batches whose questions are sorted by length together: enough for little padding, few enough to stay random."""
+
+
+class BatchLoader:
+    """The batches of an epoch, the same for the same (seed, epoch).
+
+    One-ECG and two-ECG questions never share a batch, and questions of like length go together. `batch_size` counts
+    the questions of one rank; all ranks get the same number of batches, at each step of the same K. With
+    `world_size` > 1 questions are repeated to fill the last batches (drop_last: left out): count each `Batch.row` once.
+    Without `shuffle` the order is that of K, then of text length within a pool.
+
+    device: where the batches go (None: host memory). resident: keep all ECGs there as int16 and decode there;
+    `device="gpu-resident"` is short for `device="cuda", resident=True`. prefetch: batches made ahead by a thread.
+    """
+
+    def __init__(
+        self,
+        dataset: QuestionDataset,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        device: torch.device | str | None = None,
+        resident: bool = False,
+        drop_last: bool = False,
+        prefetch: int = 2,
+    ) -> None:
+        if batch_size < 1:
+            raise EcgqaError("batch_size must be at least 1", found=str(batch_size))
+        if not 0 <= rank < world_size:
+            raise EcgqaError("rank must lie between 0 and world_size - 1", found=f"rank {rank} of {world_size}")
+        if device == "gpu-resident":
+            device, resident = "cuda", True
+        self.dataset, self.batch_size, self.shuffle, self.seed = dataset, batch_size, shuffle, seed
+        self.rank, self.world_size, self.drop_last, self.prefetch = rank, world_size, drop_last, prefetch
+        self.device = None if device is None else torch.device(device)
+        self.epoch = 0
+        self._skip = 0
+        self._decoder: Decoder = dataset.decoder.resident(self.device or "cpu") if resident else dataset.decoder
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order the next iteration follows; without it every iteration repeats the same one."""
+        self.epoch = epoch
+
+    def skip(self, n_batches: int) -> None:
+        """Begin the next iteration after `n_batches` batches (and only that one): resumes an interrupted epoch."""
+        self._skip = n_batches
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch, the same for every rank and epoch."""
+        size = self.batch_size * self.world_size
+        counts = [int((self.dataset.n_ecgs == k).sum()) for k in np.unique(self.dataset.n_ecgs)]
+        return sum(count // size if self.drop_last else -(-count // size) for count in counts)
+
+    def plan(self, epoch: int | None = None) -> list[NDArray[np.int64]]:
+        """Rows of each batch of this rank in `epoch` (default: the current one), in order."""
+        generator = np.random.default_rng([self.seed, self.epoch if epoch is None else epoch])
+        n_ecgs, text_length = self.dataset.n_ecgs, self.dataset.text_length
+        whole: list[NDArray[np.int64]] = []
+        for k in np.unique(n_ecgs):
+            rows = np.flatnonzero(n_ecgs == k)
+            if self.shuffle:
+                rows = generator.permutation(rows)
+            whole += self._groups(rows, text_length)
+        if self.shuffle:
+            whole = [whole[place] for place in generator.permutation(len(whole))]
+        return [rows[self.rank :: self.world_size] for rows in whole]
+
+    def _groups(self, rows: NDArray[np.int64], text_length: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """`rows` cut into groups of world_size batches; the one group that is not full is made of the last rows."""
+        size = self.batch_size * self.world_size
+        if self.drop_last:
+            rows = rows[: len(rows) // size * size]
+        groups: list[NDArray[np.int64]] = []
+        for start in range(0, len(rows), POOL * size):
+            pool = rows[start : start + POOL * size]
+            pool = pool[np.argsort(text_length[pool], kind="stable")]
+            groups += [pool[first : first + size] for first in range(0, len(pool), size)]
+        if groups and len(groups[-1]) % self.world_size:
+            lacking = self.world_size - len(groups[-1]) % self.world_size
+            groups[-1] = np.concatenate([groups[-1], np.resize(rows, lacking)])
+        return groups
+
+    def __iter__(self) -> Iterator[Batch]:
+        plan = self.plan()[self._skip :]
+        self._skip = 0
+        return prefetched((self._make(rows) for rows in plan), self.prefetch)
+
+    def _make(self, rows: NDArray[np.int64]) -> Batch:
+        batch = self.dataset.batch(rows, decoder=self._decoder)
+        if self.device is None:
+            return batch
+        if self.device.type == "cuda" and self._decoder.signals.device.type == "cpu":
+            batch = batch.pin_memory()
+        return batch.to(self.device, non_blocking=True)

@@ -1,0 +1,109 @@
+"""From rows of the int16 signal array to float32 millivolts, in host memory or on a device that holds the array."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ecgqa.errors import EcgqaError
+from ecgqa.records import INVALID_SAMPLE
+from ecgqa.store.open import Store
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Turns ECG rows into millivolts on the device of its tensors.
+
+    signals: int16 (n_ecgs, 12, T), a view of the store's memory map or a copy on the device.
+    scale_mv: float32 (n_ecgs, 12, 1) millivolts per unit. length: int64 (n_ecgs + 1,) valid samples, 0 in the last row.
+    has_invalid: for each ECG whether any sample of it is INVALID_SAMPLE (kept on the host, where it is asked).
+    """
+
+    signals: Tensor
+    scale_mv: Tensor
+    length: Tensor
+    has_invalid: NDArray[np.bool_]
+
+    @classmethod
+    def mapped(cls, store: Store) -> Decoder:
+        """A decoder that reads the memory map; its batches are in host memory."""
+        records = store.records
+        if records.height != store.signals.shape[0]:
+            raise EcgqaError(
+                f"{store.folder} is damaged: its tables do not belong together",
+                expected=f"{store.signals.shape[0]:,} records",
+                found=f"{records.height:,}",
+                fix="build the store again with --overwrite true",
+            )
+        with warnings.catch_warnings():  # the map is read-only and so is every use of this tensor
+            warnings.simplefilter("ignore", UserWarning)
+            signals = torch.from_numpy(store.signals)
+        lengths = records["n_samples"].to_numpy()
+        invalid = pl.element().str.contains("^(invalid|missing):")
+        flagged = records["flags"].list.eval(invalid).list.any().fill_null(False).to_numpy()
+        return cls(
+            signals,
+            torch.from_numpy(store.scale_mv).unsqueeze(-1),
+            torch.from_numpy(np.append(lengths, 0).astype(np.int64)),
+            np.asarray(flagged | (lengths < store.n_samples)),
+        )
+
+    def resident(self, device: torch.device | str) -> Decoder:
+        """This decoder with the whole signal array on `device`, where batches are then made.
+
+        Raises EcgqaError if it does not fit into the free memory of a CUDA device.
+        """
+        device = torch.device(device)
+        if device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(device)
+            if self.signals.nbytes > 0.9 * free:
+                raise EcgqaError(
+                    f"the ECGs do not fit into the memory of {device}",
+                    expected=f"{self.signals.nbytes / 1e9:.1f} GB free",
+                    found=f"{free / 1e9:.1f} GB",
+                    fix="leave them on the host (resident=False)",
+                )
+        signals = torch.empty(self.signals.shape, dtype=torch.int16, device=device)
+        for start in range(0, len(signals), 256):  # in pieces: the map must not be pulled into memory as a whole
+            signals[start : start + 256] = self.signals[start : start + 256].to(device)
+        return Decoder(signals, self.scale_mv.to(device), self.length.to(device), self.has_invalid)
+
+    def __call__(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Millivolts float32 (B, K, 12, T) and lengths int64 (B, K) of ECG `rows` (B, K); row -1 is an empty ECG.
+
+        Each distinct ECG is decoded once.
+        """
+        distinct, place = np.unique(rows, return_inverse=True)
+        device = self.signals.device
+        n_empty = int(distinct.size > 0 and distinct[0] < 0)
+        present = distinct[n_empty:]
+        all_different = distinct.size == rows.size
+        if all_different and not n_empty:  # decode straight into the order of the batch
+            present = rows.reshape(-1)
+        millivolts = self._decode(present, n_empty)
+        if not all_different or n_empty:
+            millivolts = millivolts[torch.from_numpy(place.reshape(-1)).to(device)]
+        shape = (*rows.shape, *self.signals.shape[1:])
+        return millivolts.view(shape), self.length[torch.from_numpy(rows).to(device)]
+
+    def _decode(self, rows: NDArray[np.int64], n_empty: int) -> Tensor:
+        """Millivolts (n_empty + n, 12, T), the first `n_empty` of them zero."""
+        out = torch.empty((n_empty + rows.size, *self.signals.shape[1:]), device=self.signals.device)
+        out[:n_empty] = 0
+        target = out[n_empty:]
+        if self.signals.device.type == "cpu":
+            # Row by row, so that each ECG is read, scaled and written while it is in the processor's cache.
+            for number, row in enumerate(rows.tolist()):
+                torch.mul(self.signals[row], self.scale_mv[row], out=target[number])
+        else:
+            index = torch.from_numpy(rows).to(self.signals.device)
+            torch.mul(self.signals[index], self.scale_mv[index], out=target)
+        for number in np.flatnonzero(self.has_invalid[rows]).tolist():
+            target[number].masked_fill_(self.signals[int(rows[number])] == INVALID_SAMPLE, 0.0)
+        return out

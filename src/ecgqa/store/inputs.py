@@ -1,0 +1,150 @@
+"""What a store is made of: the questions, the ECGs they ask about, and where each of these lies."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from ecgqa.artefacts import digest_file, digest_of
+from ecgqa.errors import EcgqaError
+from ecgqa.questions.answer_lists import AnswerLists, read_answer_lists
+from ecgqa.questions.layout import dataset_root, shard_files
+from ecgqa.questions.released import read_questions
+from ecgqa.records import RECORDS
+
+MAPPED = "mapped"
+"""Source name of ECGs that are known by the paths in a mapped data set only."""
+
+FIRST_MIMIC_STUDY = 40_000_000
+"""MIMIC-IV-ECG study ids have eight digits and begin here; PTB-XL ids end at 21,837."""
+
+
+@dataclass(frozen=True)
+class Questions:
+    """The questions table (table 3), its answer lists, and the digest of the files both were read from."""
+
+    root: Path
+    frame: pl.DataFrame
+    answers: AnswerLists
+    digest: str
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """One RECORDS row per ECG asked about that the source knows (sorted by ecg_id), and its path on this machine."""
+
+    source: str
+    frame: pl.DataFrame
+    paths: list[str]
+    digest: str
+
+
+def load_questions(root: Path, splits: Sequence[str] | None, versions: Sequence[str] | None) -> Questions:
+    """Read the questions of the named splits and wordings (None: all there are), without repeated rows.
+
+    Raises EcgqaError if two different rows share a sample number.
+    """
+    frame = read_questions(root, splits=splits, versions=versions)
+    answers = read_answer_lists(root)
+    root = dataset_root(root)
+    files = [file.path for file in shard_files(root, splits=splits, versions=versions)]
+    digest = digest_of({path.relative_to(root).as_posix(): digest_file(path) for path in files} | vars(answers))
+    key = ["version", "split", "sample_id"]
+    repeated = frame.filter(pl.struct(key).is_duplicated())
+    if repeated.height:
+        if repeated.unique().height != repeated.select(key).unique().height:
+            version, split, sample_id = repeated.select(key).row(0)
+            raise EcgqaError(
+                f"{root}: {version}/{split} holds different samples with the same number",
+                expected="one sample per sample_id",
+                found=f"sample_id {sample_id} more than once",
+                fix=f"ecgqa questions check {root}",
+            )
+        frame = frame.unique(key, keep="first", maintain_order=True)
+    return Questions(root, frame.sort(["version", "split"], maintain_order=True), answers, digest)
+
+
+def find_recordings(questions: Questions, records_root: Path | None, rate: str) -> Recordings:
+    """Where the ECGs of `questions` lie: below `records_root`, else where a mapped data set says, else in the cache.
+
+    Raises EcgqaError if one id stands for two recordings, or if there is no folder to look in.
+    """
+    wanted = questions.frame["ecg_id"].explode().unique().sort()
+    if records_root is None:
+        mapped = _mapped(questions)
+        if mapped is not None:
+            return mapped
+    from ecgqa.sources import open_source
+
+    if records_root is None:
+        from ecgqa.sources.cache import resolve_root
+
+        newest = wanted.max()
+        is_mimic = isinstance(newest, int) and newest >= FIRST_MIMIC_STUDY
+        records_root = resolve_root(None, "mimic-iv-ecg" if is_mimic else "ptbxl")
+    source = open_source(records_root)
+    frame = source.records(rate).filter(pl.col("ecg_id").is_in(wanted.implode())).sort("ecg_id", maintain_order=True)
+    frame = _one_path_each(frame, str(records_root))
+    paths = [os.path.join(source.root, path) for path in frame["path"]]  # noqa: PTH118  (Path is slow for 10^6 of them)
+    return Recordings(source.kind, frame, paths, digest_of([source.kind, source.digest(), rate]))
+
+
+def _one_path_each(frame: pl.DataFrame, where: str) -> pl.DataFrame:
+    """`frame` with one row per ECG; raises EcgqaError if an id has two different paths."""
+    distinct = frame.unique(["ecg_id", "path"], keep="first", maintain_order=True)
+    twice = distinct.filter(pl.col("ecg_id").is_duplicated())
+    if twice.height:
+        raise EcgqaError(
+            f"{where}: ECG {twice['ecg_id'][0]} stands for more than one recording",
+            expected="one recording per id",
+            found=", ".join(twice["path"].head(2)),
+        )
+    return distinct
+
+
+def _mapped(questions: Questions) -> Recordings | None:
+    """The recordings named by the samples' own `ecg_path`; None if the data set is not a mapped one."""
+    versions, splits = questions.frame["version"].unique().to_list(), questions.frame["split"].unique().to_list()
+    parts: list[pl.DataFrame] = []
+    for file in shard_files(questions.root, splits=splits, versions=versions):
+        text = file.path.read_text(encoding="utf-8")
+        if '"ecg_path"' not in text:
+            if parts:
+                raise EcgqaError(f"{file.where} has no ecg_path, other shards have", fix="run ecgqa map again")
+            return None
+        pairs = dict.fromkeys(_pairs(json.loads(text), file.where))
+        parts.append(
+            pl.DataFrame(
+                {"ecg_id": [ecg_id for ecg_id, _ in pairs], "path": [path for _, path in pairs]},
+                schema={"ecg_id": pl.Int64(), "path": pl.String()},
+            )
+        )
+    if not parts:
+        return None
+    frame = _one_path_each(pl.concat(parts), str(questions.root)).sort("ecg_id")
+    absent = [name for name in RECORDS.columns if name not in ("ecg_id", "path")]
+    frame = frame.with_columns(pl.lit(None, dtype=RECORDS.columns[name].dtype).alias(name) for name in absent)
+    frame = frame.with_columns(pl.lit(MAPPED).alias("source")).select(*RECORDS.columns)
+    # Relative paths were written relative to the folder that the mapping was run in, or to the data set itself.
+    bases = (Path(), questions.root)
+    first = frame["path"][0]
+    base = next((base for base in bases if (base / f"{first}.hea").is_file()), bases[0])
+    return Recordings(MAPPED, frame, [str(base / path) for path in frame["path"]], digest_of(frame["path"].to_list()))
+
+
+def _pairs(samples: list[dict[str, list[object]]], where: str) -> Iterable[tuple[object, object]]:
+    for number, sample in enumerate(samples):
+        ids, paths = sample["ecg_id"], sample.get("ecg_path")
+        if not isinstance(paths, list) or len(paths) != len(ids) or not all(isinstance(path, str) for path in paths):
+            raise EcgqaError(
+                f"{where}: sample {number + 1} has no sound ecg_path",
+                expected="one path for each ecg_id",
+                found=repr(paths)[:200],
+                fix="run ecgqa map again, or name the recordings with --records",
+            )
+        yield from zip(ids, paths, strict=True)
