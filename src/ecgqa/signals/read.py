@@ -1,6 +1,7 @@
 """One ECG from a WFDB record: twelve leads in canonical order as int16, with gain, rate, time and what looks wrong."""
 
-# ruff: noqa: PTH  (os.path and os.read: a Path object costs more here than reading the header)
+# ruff: noqa: PTH118, PTH120
+# os.path and os.read: a Path object costs more here than parsing the header.
 from __future__ import annotations
 
 import os

@@ -155,6 +155,8 @@ def _gain_token(token: str) -> tuple[float, int | None, str] | None:
     if match is None:
         return None
     gain, baseline, units = match.groups()
+    if not math.isfinite(float(gain)):
+        return None
     return float(gain), None if baseline is None else int(baseline), units or "mV"
 
 
@@ -169,28 +171,12 @@ def _signal_line(line: str) -> SignalLine:
     if per_frame < 1:
         raise _malformed(line, "at least one sample per frame")
     gain, baseline, units = 0.0, None, "mV"
-    rest = tokens[2:]
-    if rest:
-        parsed_gain = _gain_token(rest[0])
+    if len(tokens) > 2:
+        parsed_gain = _gain_token(tokens[2])
         if parsed_gain is None:
             raise _malformed(line, "a gain such as 1000(0)/mV")
         gain, baseline, units = parsed_gain
-        if not math.isfinite(gain):
-            raise _malformed(line, "a finite gain")
-    # The format wants resolution, zero, initial value, checksum and block size before a name; some writers leave the
-    # last ones out, so that the name begins at the first thing that is no number.
-    integers: list[int] = []
-    name = ""
-    for position, token in enumerate(rest[1:], start=3):
-        if position == 8:
-            name = token
-            break
-        if _INTEGER.fullmatch(token) is None:
-            name = " ".join(tokens[position:])
-            break
-        integers.append(int(token))
-    filled: list[int | None] = [*integers, *([None] * (5 - len(integers)))]
-    zero, initial, checksum = filled[1:4]
+    zero, initial, checksum, name = _last_fields(tokens)
     if baseline is None:
         baseline = zero or 0
     if abs(baseline) >= 1 << 31:
@@ -199,6 +185,27 @@ def _signal_line(line: str) -> SignalLine:
         file_name, number, per_frame, skew, byte_offset,
         gain or DEFAULT_GAIN_PER_MV, not gain, baseline, units, initial, checksum, name,
     )  # fmt: skip
+
+
+def _last_fields(tokens: list[str]) -> tuple[int | None, int | None, int | None, str]:
+    """ADC zero, initial value, checksum and name out of: resolution, zero, initial, checksum, block size, name.
+
+    All of them may be absent from the end. Some writers leave numbers out and give a name all the same: then the name
+    begins at the first thing that is no number.
+    """
+    numbers: list[int | None] = []
+    name = ""
+    for position in range(3, len(tokens)):
+        token = tokens[position]
+        if position == 8:
+            name = token
+        elif len(token) < 19 and token.lstrip("-").isdecimal():
+            numbers.append(int(token))
+        else:
+            name = " ".join(tokens[position:])
+            break
+    numbers += [None] * (5 - len(numbers))
+    return numbers[1], numbers[2], numbers[3], name
 
 
 def _segment_line(line: str) -> Segment:

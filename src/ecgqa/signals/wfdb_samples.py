@@ -4,7 +4,8 @@ The common form (PTB-XL, MIMIC-IV-ECG, LUDB) is storage format 16, one data file
 offset. Whatever a header claims, nothing is allocated before the size of the data files bears it out.
 """
 
-# ruff: noqa: PTH  (os.path and os.read: a Path object costs more here than reading the header)
+# ruff: noqa: PTH112, PTH116, PTH118, PTH119, PTH120
+# os.path and os.read: a Path object costs more here than parsing the header.
 from __future__ import annotations
 
 import math
