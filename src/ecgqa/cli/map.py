@@ -51,10 +51,8 @@ def map_questions(
     print(f"{done.n_samples:,} samples (all wordings) in {done.n_files} files, with the paths of {done.n_ecgs:,} ECGs")
     if done.n_missing:
         first = ", ".join(map(str, done.first_missing)) + (", …" if done.n_missing > len(done.first_missing) else "")
-        print(
-            f"left out: {done.n_skipped:,} samples, because {done.n_missing:,} of {done.n_ecgs + done.n_missing:,} ECGs "
-            f"are missing ({first})"
-        )
+        print(f"left out: {done.n_skipped:,} samples")
+        print(f"missing: {done.n_missing:,} of {done.n_ecgs + done.n_missing:,} ECGs ({first})")
         if done.already_complete:
             print("more ECGs there now? add --overwrite true to map again")
     print(f"next: ecgqa questions check {done.dest}")

@@ -161,22 +161,27 @@ class _Mapper:
         if matches is None:
             return self._parse_and_dump(data, where)
         # The paths are spliced into the text: what parse and dump would write, as the formatting was recognised.
-        texts, parts = self._texts, []
+        texts, parts, start, n_kept = self._texts, [], 2, 0
+        mapped_before = PATH_KEY.encode() in data
         for match in matches:
-            ids = match[1]
+            ids, end = match[1], match.end()
             text = texts[ids] if ids in texts else self._text_of(ids)
             if text is not None:
-                end = match.start(3) - len(b"\n    }") if match[2] is None else match.start(2)
-                parts.append(data[match.start() : end] + text)
-        body = b"\n    },\n".join(parts)
-        return (b"[\n" + body + b"\n    }\n]" if parts else b"[]"), len(parts), len(matches) - len(parts)
+                cut = match.start(2) if mapped_before and match[2] else end - len(b"\n    },\n")
+                parts += (data[start:cut], text)
+                n_kept += 1
+            start = end
+        if not parts:
+            return b"[]", 0, len(matches)
+        parts[-1] = parts[-1].removesuffix(b",\n")
+        return b"".join((b"[\n", *parts, b"\n]")), n_kept, len(matches) - n_kept
 
     def _text_of(self, ids: bytes) -> bytes | None:
         found = self._find([int(ecg_id) for ecg_id in ids.split(b",\n            ")])
         text = None
         if found is not None:
             quoted = ",\n            ".join(encode_basestring_ascii(path) for path in found)
-            text = f',\n        "{PATH_KEY}": [\n            {quoted}\n        ]'.encode()
+            text = f',\n        "{PATH_KEY}": [\n            {quoted}\n        ]\n    }},\n'.encode()
         self._texts[ids] = text
         return text
 
