@@ -64,12 +64,11 @@ def _find(words: list[str]) -> tuple[str | None, list[str]]:
 
 
 def _run(name: str, rest: list[str]) -> int:
-    from jsonargparse import auto_cli, set_parsing_settings
+    from ecgqa.cli.parse import call
 
     module, function_name = _FLAT[name][0].split(":")
     function: Callable[..., object] = getattr(import_module(module), function_name)
-    set_parsing_settings(docstring_parse_attribute_docstrings=False)
-    result = auto_cli(function, args=rest, prog=f"ecgqa {name}", as_positional=True)
+    result = call(function, f"ecgqa {name}", rest)
     return result if isinstance(result, int) else 0
 
 

@@ -1,0 +1,91 @@
+"""From a typed, documented function to its command line: arguments, help that shows an example, YAML configuration."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+from jsonargparse import ArgumentParser, set_parsing_settings
+
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Descriptions as written, and after each argument what may be given and what happens without it."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=110)
+
+    def _expand_help(self, action: argparse.Action) -> str:
+        text = (action.help or "").rstrip(". ").replace("%", "%%") % {}
+        default, choices = action.default, _choices(action)
+        notes = [choices] if choices else []
+        shown = default if isinstance(default, (int, float, str)) and not isinstance(default, bool) else None
+        if shown is not None and default != argparse.SUPPRESS and "default" not in text.lower():
+            notes.append(f"default: {shown}")
+        return f"{text} ({'; '.join(notes)})" if notes else text
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings:
+            return action.dest
+        name = max(action.option_strings, key=lambda option: (not option.endswith("+"), len(option)))
+        short = [option for option in action.option_strings if len(option) == 2]
+        value = "" if action.nargs == 0 or _is_switch(action) else f" {action.dest.rsplit('.', 1)[-1].upper()}"
+        return ", ".join([*short, name]) + value
+
+    def _format_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None) -> str:
+        positionals = " ".join(_usage_name(action) for action in actions if not action.option_strings)
+        return f"usage: {' '.join(self._prog.split())} {positionals} [OPTIONS]\n\n".replace("  ", " ")
+
+
+def _usage_name(action: argparse.Action) -> str:
+    return f"[{action.dest}]" if action.nargs in ("?", "*") else action.dest
+
+
+def _choices(action: argparse.Action) -> str:
+    typehint = str(getattr(action, "_typehint", ""))
+    found = re.search(r"Literal\[([^\]]*)\]", typehint)
+    return " | ".join(re.findall(r"'([^']*)'", found.group(1))) if found else ""
+
+
+def _is_switch(action: argparse.Action) -> bool:
+    return getattr(action, "_typehint", None) is bool
+
+
+def call(function: Callable[..., Any], prog: str, words: list[str]) -> Any:
+    """Parse `words` by the signature and docstring of `function`, and call it; returns what it returns.
+
+    Parameters without default are positional, the others are `--name value`; `--flag` alone means `--flag true`, and
+    `--some-name` is `--some_name`. `--config FILE.yaml` reads any of them from a file. Exits with status 2 if the
+    words do not fit.
+    """
+    parser = ArgumentParser(prog=prog, description=_description(function), formatter_class=Formatter, print_config=None)
+    parser.add_argument("--config", action="config", help="YAML file with any of these options")
+    parser.add_function_arguments(function, as_group=False, as_positional=True, sub_configs=False)
+    values = parser.instantiate_classes(parser.parse_args(_completed(function, words)))
+    return function(**{key: value for key, value in vars(values).items() if key != "config"})
+
+
+def _description(function: Callable[..., Any]) -> str:
+    text = inspect.getdoc(function) or ""
+    return re.split(r"^(?:Args|Arguments|Returns|Raises):", text, maxsplit=1, flags=re.MULTILINE)[0].strip()
+
+
+def _completed(function: Callable[..., Any], words: list[str]) -> list[str]:
+    """`words` with hyphens in option names as underscores, and `true` after switches that stand alone."""
+    parameters = inspect.signature(function).parameters
+    switches = {name for name, parameter in parameters.items() if parameter.annotation in (bool, "bool")}
+    done = []
+    for position, word in enumerate(words):
+        if word.startswith("--"):
+            name, separator, value = word[2:].partition("=")
+            name = name.replace("-", "_") if name.replace("-", "_").split(".")[0] in parameters else name
+            word = f"--{name}{separator}{value}"
+            following = words[position + 1] if position + 1 < len(words) else ""
+            if name in switches and not separator and following.lower() not in ("true", "false", "yes", "no"):
+                word += "=true"
+        done.append(word)
+    return done
