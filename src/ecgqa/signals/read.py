@@ -21,8 +21,8 @@ from ecgqa.signals.wfdb_samples import MAX_DECODED_SAMPLES, Samples, read_regula
 MAX_HEADER_BYTES: Final = 1 << 24
 CLIPPED_RUN_MS: Final = 60.0
 """A lead that stays this long exactly at its greatest or least value was cut off by the recorder's range …"""
-CLIPPED_FROM_MV: Final = 1.0
-"""… if it swings at least this far; the top of a small wave can be as flat as that."""
+CLIPPED_FROM_MV: Final = 2.0
+"""… if it swings at least this far: slow waves are as flat on top, and PTB-XL holds some wandering ends constant."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,9 +113,11 @@ def _read_header(stem: str) -> Header:
     return parse_header(text)
 
 
-def _read(stem: str, allow_missing_leads: bool, verify: bool) -> Ecg:
+def _read(stem: str, allow_missing_leads: bool, verify: bool, is_segment: bool = False) -> Ecg:
     header = _read_header(stem)
     if header.segments:
+        if is_segment:
+            raise EcgqaError("a segment is itself cut into segments, which the WFDB format rules out")
         return _read_segments(stem, header, allow_missing_leads, verify)
     order = lead_order(tuple([line.name for line in header.signals]), allow_missing_leads)
     channels = [channel for channel in order.channels if channel is not None]
@@ -213,16 +215,19 @@ def _look(
         if suspect[row] and least != most:
             far = CLIPPED_FROM_MV * gain[row]
             for extreme in (least, most):
-                if abs(extreme) >= far and _longest_run(digital[row] == extreme) >= run:
+                if abs(extreme) >= far and _stays_at(digital[row], extreme, run):
                     flags.append(f"clipped:{lead}")
                     break
     return flags
 
 
-def _longest_run(mask: npt.NDArray[np.bool_]) -> int:
-    """Length of the longest run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
-    return int((edges[1::2] - edges[::2]).max(initial=0))
+def _stays_at(values: npt.NDArray[np.int16], extreme: int, run: int) -> bool:
+    """Whether `values` stays at `extreme` for `run` samples on end."""
+    there = values == extreme
+    if np.count_nonzero(there) < run:
+        return False
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], there, [False])).astype(np.int8)))
+    return bool((edges[1::2] - edges[::2]).max() >= run)
 
 
 def _fill_missing(
@@ -271,7 +276,7 @@ def _read_segments(stem: str, header: Header, allow_missing_leads: bool, verify:
     start = 0
     for segment in segments:
         if segment.name != "~" and segment.n_samples:
-            part = _read(os.path.join(folder, segment.name), allow_missing_leads, verify)
+            part = _read(os.path.join(folder, segment.name), allow_missing_leads, verify, is_segment=True)
             if part.n_samples != segment.n_samples:
                 raise EcgqaError(
                     f"segment {segment.name} has another length than the record says",

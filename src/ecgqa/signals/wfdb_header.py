@@ -193,6 +193,12 @@ def _last_fields(tokens: list[str]) -> tuple[int | None, int | None, int | None,
     All of them may be absent from the end. Some writers leave numbers out and give a name all the same: then the name
     begins at the first thing that is no number.
     """
+    if len(tokens) == 9:
+        try:
+            _, zero, initial, checksum, _ = map(int, tokens[3:8])
+            return zero, initial, checksum, tokens[8]
+        except ValueError:
+            pass
     numbers: list[int | None] = []
     name = ""
     for position in range(3, len(tokens)):

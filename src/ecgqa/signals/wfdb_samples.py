@@ -1,7 +1,7 @@
 """The stored samples of one single-segment WFDB record: its common form read here, every other form through `wfdb`.
 
-The common form (PTB-XL, MIMIC-IV-ECG, LUDB) is storage format 16, one data file, one sample per frame, no skew and no
-offset. Whatever a header claims, nothing is allocated before the size of the data files bears it out.
+The common form (PTB-XL, MIMIC-IV-ECG, LUDB) is storage format 16 (or 61, its big-endian twin), one data file, one
+sample per frame, no skew and no offset. Whatever a header claims, nothing is allocated before the size of the data files bears it out.
 """
 
 # ruff: noqa: PTH112, PTH116, PTH118, PTH119, PTH120
@@ -24,6 +24,7 @@ _BITS: Final = {8: 8, 16: 16, 24: 24, 32: 32, 61: 16, 80: 8, 160: 16, 212: 12, 3
 _COMPRESSED_BITS: Final = {508: 8, 516: 16, 524: 24}
 _GROUPED: Final = {212: (2, 3), 310: (3, 4), 311: (3, 4)}
 """Formats that pack (samples) into (bytes)."""
+_COMMON: Final = {16: "<i2", 61: ">i2"}
 MAX_DECODED_SAMPLES: Final = 1 << 28
 """Samples of one record that the general reader will decode at once (2 GiB as 64-bit integers)."""
 _READ_AT_ONCE: Final = 1 << 30
@@ -63,7 +64,7 @@ def _read_common(stem: str, header: Header, channels: list[int]) -> Samples:
     frame = 2 * n_channels
     n_samples = header.n_samples if header.n_samples is not None else len(data) // frame
     _check_size(path, len(data), n_samples * frame, f"{n_samples} samples of {n_channels} channels, 2 bytes each")
-    interleaved = np.frombuffer(data, dtype="<i2").reshape(n_samples, n_channels)
+    interleaved = np.frombuffer(data, dtype=_COMMON[header.signals[0].format]).reshape(n_samples, n_channels)
     if n_channels == len(channels) and channels == list(range(n_channels)):
         raw = np.ascontiguousarray(interleaved.T, dtype=np.int16)
     else:
@@ -176,7 +177,9 @@ def _regular_size(path: str, what: str) -> int:
         raise _unreadable(path, what, error) from None
     if not stat.S_ISREG(found.st_mode):
         raise EcgqaError(
-            f"{path} is not a file", expected=what, found="a folder" if stat.S_ISDIR(found.st_mode) else "a device"
+            f"{path} is not a file",
+            expected=what,
+            found="a folder" if stat.S_ISDIR(found.st_mode) else "a pipe or device",
         )
     return found.st_size
 
