@@ -96,22 +96,23 @@ def asked_answer(attribute: str, listed: Sequence[str]) -> str:
 def read_split_ecgs(root: str | Path) -> dict[str, list[int]]:
     """The ECGs each split may use, from the `*_ecgs.tsv` files present (index, ECG id), in file order."""
     root = dataset_root(root)
-    lists: dict[str, list[int]] = {}
-    for split in Split:
-        path = root / f"{split.value}_ecgs.tsv"
-        if not path.is_file():
-            continue
-        schema = {"index": pl.Int64(), "ecg_id": pl.Int64()}
-        try:
-            frame = pl.read_csv(path, separator="\t", has_header=False, schema=schema) if path.stat().st_size else None
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise EcgqaError(
-                f"{path} cannot be read: {str(error).splitlines()[0]}", expected="lines of: index, tab, ECG id"
-            ) from None
-        if frame is not None and (frame["index"].null_count() or frame["ecg_id"].null_count()):
-            raise EcgqaError(f"{path} has an incomplete line", expected="lines of: index, tab, ECG id")
-        lists[split.value] = frame["ecg_id"].to_list() if frame is not None else []
-    return lists
+    paths = {split.value: root / f"{split.value}_ecgs.tsv" for split in Split}
+    return {split: read_split_list(path)["ecg_id"].to_list() for split, path in paths.items() if path.is_file()}
+
+
+def read_split_list(path: Path) -> pl.DataFrame:
+    """The columns index and ecg_id of one `<split>_ecgs.tsv` file; EcgqaError if it is damaged."""
+    schema = {"index": pl.Int64(), "ecg_id": pl.Int64()}
+    expected = "lines of: index, tab, ECG id"
+    try:
+        if not path.stat().st_size:
+            return pl.DataFrame(schema=schema)
+        frame = pl.read_csv(path, separator="\t", has_header=False, schema=schema, quote_char=None)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise EcgqaError(f"{path} cannot be read: {str(error).splitlines()[0]}", expected=expected) from None
+    if frame["index"].null_count() or frame["ecg_id"].null_count():
+        raise EcgqaError(f"{path} has an incomplete line", expected=expected)
+    return frame
 
 
 def write_answer_lists(answers: AnswerLists, dest: Path) -> None:
