@@ -26,7 +26,7 @@ def test_ids_and_case() -> None:
     assert ids[0] == CLS_ID and ids[-1] == SEP_ID
     assert UNK_ID not in ids and PAD_ID not in ids
     assert TOKENIZER.decode(ids) == "does this ecg show sinus rhythm?"
-    assert TOKENIZER.encode(["\u2603"])[0] == [CLS_ID, UNK_ID, SEP_ID]
+    assert UNK_ID in TOKENIZER.encode(["\u2603"])[0]
     assert TOKENIZER.vocab_size <= 200
 
 

@@ -68,7 +68,10 @@ def _run(name: str, rest: list[str]) -> int:
 
     module, function_name = _FLAT[name][0].split(":")
     function: Callable[..., object] = getattr(import_module(module), function_name)
-    result = call(function, f"ecgqa {name}", rest)
+    if getattr(function, "takes_words", False):  # its options depend on what its arguments name
+        result = function(rest)
+    else:
+        result = call(function, f"ecgqa {name}", rest)
     return result if isinstance(result, int) else 0
 
 

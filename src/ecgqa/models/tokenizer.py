@@ -1,4 +1,4 @@
-"""A small word-piece tokenizer trained on the questions themselves; needs no download."""
+"""A small sub-word tokenizer trained on the questions themselves; needs no download."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 
 class Tokenizer:
-    """Lower-cased word pieces; every text becomes [CLS] pieces [SEP]."""
+    """Lower-cased sub-words; every text becomes [CLS] sub-words [SEP]."""
 
     def __init__(self, backend: Any, max_tokens: int | None = None) -> None:
         self._backend = backend
@@ -25,13 +25,15 @@ class Tokenizer:
     def vocab_size(self) -> int:
         return int(self._backend.get_vocab_size())
 
+    def limited(self, max_tokens: int | None) -> Tokenizer:
+        """This tokenizer, cutting texts to `max_tokens`."""
+        return Tokenizer(self._backend, max_tokens)
+
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Ids of each text, [CLS] first and [SEP] last; cut to `max_tokens` (keeping [SEP])."""
         encoded = [list(item.ids) for item in self._backend.encode_batch(texts)]
         if self.max_tokens is not None:
-            encoded = [
-                ids if len(ids) <= self.max_tokens else [*ids[: self.max_tokens - 1], SEP_ID] for ids in encoded
-            ]
+            encoded = [ids if len(ids) <= self.max_tokens else [*ids[: self.max_tokens - 1], SEP_ID] for ids in encoded]
         return encoded
 
     def decode(self, ids: list[int]) -> str:
@@ -63,27 +65,30 @@ class Tokenizer:
         ids = tuple(backend.token_to_id(token) for token in SPECIAL_TOKENS)
         if ids != (PAD_ID, UNK_ID, CLS_ID, SEP_ID):
             raise EcgqaError(
-                f"{path} numbers its special tokens otherwise", expected="[PAD] 0 [UNK] 1 [CLS] 2 [SEP] 3", found=str(ids)
+                f"{path} numbers its special tokens otherwise",
+                expected="[PAD] 0 [UNK] 1 [CLS] 2 [SEP] 3",
+                found=str(ids),
             )
         return cls(backend, max_tokens)
 
 
 def train_tokenizer(questions: Iterable[str], vocab_size: int = 2000) -> Tokenizer:
-    """Learn at most `vocab_size` word pieces from the questions; the same questions give the same tokenizer.
+    """Learn at most `vocab_size` sub-words from the questions; the same questions give the same tokenizer.
 
-    Word pieces after Schuster and Nakajima 2012; repeated questions count once, so that the vocabulary follows the
-    wording and not how often a template was sampled.
+    Byte-pair encoding on characters (Sennrich et al. 2016). Not the library's word pieces: their trainer numbers the
+    inner letters in the order of a randomised hash map. Repeated questions count once, so that the vocabulary follows
+    the wording and not how often a template was sampled.
     """
     from tokenizers import Tokenizer as Backend
     from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-    backend = Backend(models.WordPiece(unk_token=SPECIAL_TOKENS[UNK_ID], max_input_chars_per_word=100))
+    backend = Backend(models.BPE(unk_token=SPECIAL_TOKENS[UNK_ID], fuse_unk=True))
     backend.normalizer = normalizers.BertNormalizer(lowercase=True)
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size, special_tokens=list(SPECIAL_TOKENS), show_progress=False, continuing_subword_prefix="##"
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Metaspace(prepend_scheme="always"), pre_tokenizers.Punctuation()]
     )
+    backend.decoder = decoders.Metaspace(prepend_scheme="always")
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=list(SPECIAL_TOKENS), show_progress=False)
     backend.train_from_iterator(sorted(set(questions)), trainer=trainer)
     backend.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", CLS_ID), ("[SEP]", SEP_ID)]

@@ -1,0 +1,83 @@
+"""The processes of one training run and the device of each; one process is a world of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed
+
+from ecgqa.errors import EcgqaError
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among `size`, numbered `rank`, computing on `device`."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the one process that writes files."""
+        return self.rank == 0
+
+    def add_up(self, values: Tensor) -> Tensor:
+        """`values` summed over all processes, in place."""
+        if self.size > 1:
+            distributed.all_reduce(values)
+        return values
+
+    def wait(self) -> None:
+        """Return once all processes are here."""
+        if self.size > 1:
+            distributed.barrier()
+
+
+def process_rank() -> int:
+    """Number of this process among those that torchrun started; 0 if it was started alone."""
+    rank = os.environ.get("RANK", "0")
+    return int(rank) if rank.isdigit() else 0
+
+
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device that "auto", "cpu", "cuda" or "cuda:N" means here; raises EcgqaError if there is none such."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise EcgqaError(f"no device {name!r}", expected="auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise EcgqaError("no CUDA device is available", fix="--run.device cpu")
+        index = local_rank if device.index is None else device.index
+        if index >= torch.cuda.device_count():
+            raise EcgqaError(f"no device cuda:{index}", found=f"{torch.cuda.device_count()} CUDA devices")
+        return torch.device("cuda", index)
+    return device
+
+
+@contextmanager
+def world(device_name: str) -> Iterator[World]:
+    """The processes that torchrun started (from RANK, WORLD_SIZE and LOCAL_RANK), or this one alone."""
+    try:
+        rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        local_rank = int(os.environ.get("LOCAL_RANK", rank))
+    except ValueError:
+        raise EcgqaError("RANK, WORLD_SIZE and LOCAL_RANK are whole numbers", fix="start with torchrun") from None
+    device = choose_device(device_name, local_rank)
+    if size == 1:
+        yield World(0, 1, device)
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield World(rank, size, device)
+    finally:
+        distributed.destroy_process_group()

@@ -1,0 +1,131 @@
+"""A trained run's answers to the questions of a store, as prediction rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ecgqa.errors import EcgqaError
+from ecgqa.records import NONE, PREDICTIONS, Status, options_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ecgqa.models.tokenizer import Tokenizer
+    from ecgqa.store import Store
+
+
+def predict(
+    run: str | Path,
+    store: Store | str | Path,
+    *,
+    split: str = "test",
+    version: str | None = None,
+    name: str | None = None,
+    batch_size: int = 64,
+    device: str = "auto",
+    checkpoint: str = "best",
+    precision: str = "fp32",
+) -> pl.DataFrame:
+    """Answers of the run in folder `run` to the questions of one split, as a PREDICTIONS frame in the store's order.
+
+    scores are sigmoid probabilities of options_of(candidates); an answer holds the options above 0.5, or ["none"].
+    `name` names the run in the rows (default: its folder's name). `version` None takes every wording of the split.
+    Raises EcgqaError if `run` holds no trained model, or if the store asks for answers that the model does not know.
+    """
+    import polars as pl
+    import torch
+
+    from ecgqa.progress import progress
+    from ecgqa.store import open_store
+    from ecgqa.store.batches import BatchLoader, QuestionDataset
+    from ecgqa.training.distributed import choose_device
+    from ecgqa.training.run import _memory_told
+
+    folder = Path(run)
+    target = choose_device(device)
+    model, tokenizer, answers, _ = load_run(folder, checkpoint)
+    model.to(target).eval()
+    opened = open_store(store) if isinstance(store, str | Path) else store
+    dataset = QuestionDataset(opened, split=split, version=version, encode=tokenizer.encode)
+    frame = dataset.frame
+    options = [options_of(candidates) for candidates in frame["candidates"].to_list()]
+    _check_answers(answers, options, folder)
+    column = {answer: place for place, answer in enumerate(answers)}
+    scores: list[list[float]] = [[] for _ in options]
+    loader = BatchLoader(dataset, batch_size, shuffle=False, seed=0, device=None if target.type == "cpu" else target)
+    autocast = torch.autocast(target.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+    with _memory_told(), torch.inference_mode(), autocast, progress("predicting", len(options), unit="q") as advance:
+        for batch in loader:
+            probabilities = torch.sigmoid(model(batch).float()).cpu().numpy()
+            for row, values in zip(batch.row.tolist(), probabilities, strict=True):
+                scores[row] = values[[column[option] for option in options[row]]].tolist()
+            advance(len(batch))
+    given = [
+        [option for option, score in zip(names, row, strict=True) if score > 0.5] or [NONE]
+        for names, row in zip(options, scores, strict=True)
+    ]
+    from ecgqa.tables import conform
+
+    return conform(
+        pl.DataFrame(
+            {
+                "sample_id": frame["sample_id"],
+                "split": frame["split"],
+                "version": frame["version"],
+                "run": pl.repeat(name or folder.resolve().name, frame.height, dtype=pl.String(), eager=True),
+                "answer": pl.Series(given, dtype=pl.List(pl.String())),
+                "scores": pl.Series(scores, dtype=pl.List(pl.Float32())),
+                "status": pl.repeat(Status.OK.value, frame.height, dtype=pl.String(), eager=True),
+                "raw": pl.Series([None] * frame.height, dtype=pl.String()),
+            }
+        ),
+        PREDICTIONS,
+    )
+
+
+def load_run(folder: str | Path, checkpoint: str = "best") -> tuple[Any, Tokenizer, list[str], dict[str, Any]]:
+    """Model (on the CPU), tokenizer, answer classes, and facts of the checkpoint ("best" or "last") of a run folder.
+
+    The folder needs model.json, tokenizer.json, answers.json and the checkpoint: an unfinished run will do.
+    """
+    from ecgqa.models.registry import build_model
+    from ecgqa.models.tokenizer import Tokenizer
+    from ecgqa.training.checkpoint import BEST, LAST, load_best
+    from ecgqa.training.question_answering import ANSWERS, MODEL, TOKENIZER
+
+    folder = Path(folder)
+    if checkpoint not in ("best", "last"):
+        raise EcgqaError(f"no checkpoint {checkpoint!r}", expected="best or last")
+    if not folder.is_dir():
+        raise EcgqaError(f"no such folder: {folder}", expected="the folder of a training run")
+    path = folder / (BEST if checkpoint == "best" else LAST)
+    if not (folder / MODEL).is_file() or not path.is_file():
+        raise EcgqaError(
+            f"{folder} holds no trained model yet",
+            expected=f"{MODEL} and {path.name}",
+            fix="ecgqa train RECIPE --out FOLDER (the first checkpoint comes with the first evaluation)",
+        )
+    try:
+        described = json.loads((folder / MODEL).read_text(encoding="utf-8"))
+        answers = json.loads((folder / ANSWERS).read_text(encoding="utf-8"))
+        name, config = described["name"], described["config"]
+        sizes = {"n_answers": described["n_answers"], "vocab_size": described["vocab_size"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EcgqaError(f"{folder}: {MODEL} or {ANSWERS} is damaged or missing: {error}") from None
+    model = build_model(name, config, **sizes)
+    facts = load_best(folder, model, checkpoint)
+    tokenizer = Tokenizer.load(folder / TOKENIZER, config.get("max_text_tokens"))
+    return model, tokenizer, answers, facts
+
+
+def _check_answers(answers: list[str], options: list[list[str]], folder: Path) -> None:
+    unknown = sorted({option for names in options for option in names} - set(answers))
+    if unknown:
+        raise EcgqaError(
+            f"the store asks for answers that the model in {folder} was not trained on",
+            expected=f"the model's {len(answers)} answer classes",
+            found=f"{len(unknown)} others, e.g. {', '.join(map(repr, unknown[:3]))}",
+            fix="predict on a store built from the same data set, or train on this one",
+        )

@@ -1,0 +1,184 @@
+"""Question answering as an objective: binary cross-entropy on answers, exact match on candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ecgqa.artefacts import digest_of, write_json
+from ecgqa.errors import EcgqaError
+from ecgqa.models.registry import build_model, describe
+from ecgqa.models.tokenizer import Tokenizer, train_tokenizer
+from ecgqa.store import Store, open_store
+from ecgqa.store.batches import Batch, BatchLoader, QuestionDataset
+from ecgqa.training.distributed import World
+
+if TYPE_CHECKING:
+    from ecgqa.training.recipe import Recipe
+
+TOKENIZER, ANSWERS, MODEL = "tokenizer.json", "answers.json", "model.json"
+
+
+class QuestionAnswering:
+    """Learns a store's train split and evaluates on its valid split."""
+
+    monitor = "em_candidates"
+
+    def __init__(self, recipe: Recipe, folder: Path | None = None) -> None:
+        if not recipe.data.store:
+            raise EcgqaError("the recipe names no store", fix="--data.store FOLDER (ecgqa store build makes one)")
+        self.recipe = recipe
+        self.store = open_store(recipe.data.store)
+        self.tokenizer = self._tokenizer(folder)
+        self.train = self._dataset(recipe.data.train_split, recipe.data.max_train_questions)
+        self.valid = self._dataset(recipe.data.valid_split, recipe.data.max_valid_questions)
+        self._loader: tuple[tuple[int, World], BatchLoader] | None = None
+
+    def _tokenizer(self, folder: Path | None) -> Tokenizer:
+        longest = getattr(self.recipe.model, "max_text_tokens", None)
+        if folder is not None and (folder / TOKENIZER).is_file():
+            return Tokenizer.load(folder / TOKENIZER, longest)
+        data = self.recipe.data
+        questions = self.store.questions(data.train_split, data.version)["question"].unique().to_list()
+        return train_tokenizer(questions, data.vocab_size).limited(longest)
+
+    def _dataset(self, split: str, at_most: int | None) -> QuestionDataset:
+        version = self.recipe.data.version
+        dataset = QuestionDataset(self.store, split=split, version=version, encode=self.tokenizer.encode)
+        if len(dataset) == 0:
+            raise EcgqaError(f"{self.store.folder} holds no {split} questions")
+        if at_most is None or at_most >= len(dataset):
+            return dataset
+        generator = np.random.default_rng([self.recipe.run.seed, *f"{split} questions".encode()])
+        rows = np.sort(generator.choice(len(dataset), at_most, replace=False))
+        return cast(QuestionDataset, Subset(dataset, rows))
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        return {"store": store_digest(self.store), "answers": digest_of(self.store.answers)}
+
+    @property
+    def n_train(self) -> int:
+        return len(self.train)
+
+    def build_model(self) -> nn.Module:
+        return build_model(
+            self.recipe.model_name,
+            self.recipe.model,
+            n_answers=len(self.store.answers),
+            vocab_size=self.tokenizer.vocab_size,
+        )
+
+    def write_files(self, folder: Path) -> None:
+        self.tokenizer.save(folder / TOKENIZER)
+        write_json(folder / ANSWERS, self.store.answers)
+        write_json(
+            folder / MODEL,
+            {
+                "name": self.recipe.model_name,
+                "config": describe(self.recipe.model),
+                "n_answers": len(self.store.answers),
+                "vocab_size": self.tokenizer.vocab_size,
+            },
+        )
+
+    def _train_loader(self, batch_size: int, world: World) -> BatchLoader:
+        # Kept between epochs: a resident store is copied to the device once.
+        if self._loader is None or self._loader[0] != (batch_size, world):
+            loader = self._make_loader(self.train, batch_size, world, shuffle=True)
+            self._loader = ((batch_size, world), loader)
+        return self._loader[1]
+
+    def _make_loader(self, dataset: QuestionDataset, batch_size: int, world: World, *, shuffle: bool) -> BatchLoader:
+        return BatchLoader(
+            dataset,
+            batch_size,
+            shuffle=shuffle,
+            seed=self.recipe.run.seed,
+            rank=world.rank,
+            world_size=world.size,
+            device=None if world.device.type == "cpu" else world.device,
+            resident=self.recipe.data.resident,
+        )
+
+    def n_batches(self, batch_size: int, world: World) -> int:
+        return len(self._train_loader(batch_size, world))
+
+    def batches(self, epoch: int, skip: int, batch_size: int, world: World) -> Iterator[Batch]:
+        loader = self._train_loader(batch_size, world)
+        loader.set_epoch(epoch)
+        loader.skip(skip)
+        return iter(loader)
+
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, int]:
+        terms, weights = answer_losses(model(batch), batch, self.recipe.objective.loss)
+        return terms.sum(), weights.sum(), len(batch)
+
+    def name_batch(self, batch: Batch) -> str:
+        rows = batch.row.tolist()
+        samples = self.train.frame["sample_id"][rows[:5]].to_list()
+        more = ", ..." if len(rows) > 5 else ""
+        return f"{len(rows)} questions, sample_id {', '.join(map(str, samples))}{more}"
+
+    def evaluate(
+        self, model: nn.Module, batch_size: int, world: World, *, tick: Callable[[], None] = lambda: None
+    ) -> dict[str, float]:
+        # Rows that fill the last batches of several processes come twice: each row has its own place and is averaged.
+        seen = torch.zeros((self.valid.frame.height, 4), dtype=torch.float64)
+        with torch.inference_mode():
+            for batch in self._make_loader(self.valid, batch_size, world, shuffle=False):
+                tick()
+                logits = model(batch).float()
+                terms, weights = answer_losses(logits, batch, self.recipe.objective.loss)
+                columns = [terms.sum(1), weights, exact_match(logits, batch), torch.ones(len(batch))]
+                values = torch.stack([column.double().cpu() for column in columns], 1)
+                seen.index_put_((batch.row.cpu(),), values, accumulate=True)
+        seen = world.add_up(seen.to(world.device)).cpu()
+        rows = seen[:, 3] > 0
+        loss, weight, hits = (seen[rows, :3] / seen[rows, 3:]).sum(0).tolist()
+        return {"loss": loss / weight, self.monitor: hits / int(rows.sum())}
+
+
+def answer_losses(logits: Tensor, batch: Batch, which: str) -> tuple[Tensor, Tensor]:
+    """Binary cross-entropy (B, C) of every answer class, and the terms per question (B,).
+
+    which: "all" (the published loss: all B * C terms) or "candidates" (other terms are zero and not counted).
+    """
+    terms = F.binary_cross_entropy_with_logits(logits.float(), batch.target, reduction="none")
+    if which == "all":
+        return terms, torch.full((len(terms),), terms.shape[1], device=terms.device)
+    return terms * batch.candidates, batch.candidates.sum(1)
+
+
+def exact_match(logits: Tensor, batch: Batch) -> Tensor:
+    """Bool (B,): every candidate is on the right side of probability 0.5 (exactly 0.5 counts as no)."""
+    given = torch.sigmoid(logits) > 0.5
+    return ((given == (batch.target > 0.5)) | ~batch.candidates).all(1)
+
+
+def store_digest(store: Store) -> str:
+    """What a store holds, whatever folder it lies in."""
+    return digest_of({key: store.manifest.get(key) for key in ("inputs", "config", "counts", "parts")})
+
+
+class Subset:
+    """Some rows of a QuestionDataset, with what BatchLoader asks of one; `Batch.row` stays that of the whole frame."""
+
+    def __init__(self, dataset: QuestionDataset, rows: NDArray[np.int64]) -> None:
+        self.dataset, self.rows = dataset, rows
+        self.frame, self.decoder = dataset.frame, dataset.decoder
+        self.n_ecgs: NDArray[np.int64] = dataset.n_ecgs[rows]
+        self.text_length: NDArray[np.int64] = dataset.text_length[rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, rows: NDArray[np.int64], **options: Any) -> Batch:
+        return self.dataset.batch(self.rows[rows], **options)
