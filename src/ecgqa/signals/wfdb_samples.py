@@ -1,7 +1,8 @@
 """The stored samples of one single-segment WFDB record: its common form read here, every other form through `wfdb`.
 
 The common form (PTB-XL, MIMIC-IV-ECG, LUDB) is storage format 16 (or 61, its big-endian twin), one data file, one
-sample per frame, no skew and no offset. Whatever a header claims, nothing is allocated before the size of the data files bears it out.
+sample per frame, no skew and no offset. Whatever a header claims, nothing is allocated before the size of the data
+files bears it out.
 """
 
 # ruff: noqa: PTH112, PTH116, PTH118, PTH119, PTH120
@@ -50,9 +51,13 @@ def read_samples(stem: str, header: Header, channels: list[int]) -> Samples:
 
 def is_common_form(header: Header) -> bool:
     """Whether the fast reader can read this record."""
-    first = header.signals[0].file_name
+    storage_format, file_name = header.signals[0].format, header.signals[0].file_name
+    if storage_format not in _COMMON:
+        return False
     for line in header.signals:
-        if line.format != 16 or line.file_name != first or line.samples_per_frame != 1 or line.skew or line.byte_offset:
+        if line.format != storage_format or line.file_name != file_name or line.samples_per_frame != 1:
+            return False
+        if line.skew or line.byte_offset:
             return False
     return True
 
