@@ -79,16 +79,19 @@ def released_pool(metadata: pl.DataFrame) -> pl.DataFrame:
     needed = ("validated_by_human", "report")
     missing = [name for name in needed if name not in metadata.columns]
     if missing:
-        raise EcgqaError(
-            f"the released pool cannot be told: column {missing[0]!r} is missing", fix="choose --pool all"
-        )
+        raise EcgqaError(f"the released pool cannot be told: column {missing[0]!r} is missing", fix="choose --pool all")
     validated = pl.col("validated_by_human").cast(pl.String).str.to_lowercase().is_in(["true", "1", "1.0"])
     report = pl.col("report").cast(pl.String).str.strip_chars().fill_null("") != ""
     return metadata.filter(validated & report)
 
 
 def write_attributes(
-    built: BuiltAttributes, records: pl.DataFrame, dest: str | Path, *, inputs: dict[str, Any], config: dict[str, Any],
+    built: BuiltAttributes,
+    records: pl.DataFrame,
+    dest: str | Path,
+    *,
+    inputs: dict[str, Any],
+    config: dict[str, Any],
     overwrite: bool = False,
 ) -> Path:
     """Write attributes.parquet and records.parquet (the ECGs of the pool) as one artefact folder."""

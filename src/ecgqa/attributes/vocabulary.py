@@ -87,7 +87,11 @@ def ptbxl_statements() -> dict[str, Statement]:
     with files("ecgqa.attributes").joinpath("ptbxl_statements.csv").open(encoding="utf-8") as stream:
         return {
             row["code"]: Statement(
-                row["code"], row["attribute"], tuple(row["kinds"].split()), row["superclass"] or None, row["use"] == "kept"
+                row["code"],
+                row["attribute"],
+                tuple(row["kinds"].split()),
+                row["superclass"] or None,
+                row["use"] == "kept",
             )
             for row in csv.DictReader(stream)
         }

@@ -104,7 +104,7 @@ _SINGLE = (
     Template(22, _QUERY, _AXIS, "axis", "axes"),
     Template(23, _VERIFY, _STAGE, "stage", "stages"),
     Template(24, _CHOOSE, _STAGE, "stage", "stages"),
-    Template(25, _QUERY, _STAGE, "stage", "stages and none"),
+    Template(25, _QUERY, _STAGE, "stage or none", "stages and none"),
     Template(26, _VERIFY, _NOISE, "noise", "noises", per_lead=True),
     Template(27, _VERIFY, _NOISE, "noise", "noises"),
     Template(28, _VERIFY, _NOISE, "noise", "noises", per_lead=True, any_of="any kind of noises", sources=_ONLY_PTBXL),
@@ -146,9 +146,7 @@ def _comparisons() -> Iterator[Template]:
                 template_id += 1
 
 
-TEMPLATES: Final[dict[int, Template]] = {
-    template.template_id: template for template in (*_SINGLE, *_comparisons())
-}
+TEMPLATES: Final[dict[int, Template]] = {template.template_id: template for template in (*_SINGLE, *_comparisons())}
 
 
 def templates_of(source: str) -> list[Template]:
