@@ -21,7 +21,7 @@ def fetch(
     """Download a data set, verified by its published checksums; the same command again goes on where it stopped.
 
     Examples: ecgqa fetch questions
-              ecgqa fetch ptbxl --dry_run true
+              ecgqa fetch ptbxl --dry-run
               ecgqa fetch ptbxl --questions ~/.cache/ecgqa/questions
 
     Args:

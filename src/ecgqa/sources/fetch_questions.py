@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
 import tarfile
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -113,50 +114,66 @@ def _download(chosen: Release, archive: Path, report: Report, patience: Patience
 
 
 def _unpack(chosen: Release, archive: Path, folder: Path, parts: list[str], ledger: Ledger, report: Report) -> None:
+    from ecgqa.sources.fetch import check_space
+
     report.files = report.kept = report.fetched = 0
-    found: dict[str, str] = {}
-    total = 0
-    try:
-        with tarfile.open(archive, "r|gz") as tar:
-            for member, path in _wanted_members(tar, parts):
-                _check_commit(chosen, tar.pax_headers.get("comment", ""), report)
-                total += member.size
-                if total > LARGEST_BYTES:
-                    raise EcgqaError("the archive unpacks to more than the questions can be: it is not used")
-                stream = tar.extractfile(member)
-                assert stream is not None
-                report.files += 1
-                digest, written = _put(stream, folder / path, path, ledger)
-                found[path] = digest
-                report.fetched += written
-                report.kept += not written
-                pinned = chosen.sha256.get(path)
-                if pinned is not None and pinned != digest:
-                    (folder / path).unlink()
-                    raise EcgqaError(
-                        f"{path} in the archive is not the released file",
-                        expected=f"SHA-256 {pinned}",
-                        found=f"SHA-256 {digest}",
-                        fix="another --mirror; or --version with the commit you want, whose files are only recorded",
-                    )
-                if written:
-                    ledger.add(path, digest)
-    except (EOFError, zlib.error, tarfile.TarError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk, not the archive
-        raise _Damaged(str(error) or type(error).__name__) from None
-    lacking = [name for name in parts if not any(path.startswith(name + "/") for path in found)]
+    sizes = _inspect(chosen, archive, parts, report)
+    check_space(folder, sum(size for path, size in sizes.items() if not ledger.verified(path, None)))
+    with _members(archive, parts) as members:
+        for tar, member, path in members:
+            stream = tar.extractfile(member)
+            assert stream is not None
+            digest, written = _put(stream, folder / path, path, ledger, chosen.sha256.get(path))
+            report.files += 1
+            report.fetched += written
+            report.kept += not written
+            if written:
+                ledger.add(path, digest)
+
+
+def _inspect(chosen: Release, archive: Path, parts: list[str], report: Report) -> dict[str, int]:
+    """Read the archive to its end and check all that can be checked before anything is written: sizes by path."""
+    sizes: dict[str, int] = {}
+    commit = ""
+    with _members(archive, parts) as members:
+        for tar, member, path in members:
+            commit = tar.pax_headers.get("comment", "")  # git writes the full commit id into the global header
+            sizes[path] = member.size
+    report.commit = commit
+    if commit and re.fullmatch(r"[0-9a-f]{7,40}", chosen.version) and not commit.startswith(chosen.version):
+        raise EcgqaError(
+            "the archive was made from another commit",
+            expected=chosen.version,
+            found=commit,
+            fix="use another --mirror",
+        )
+    if sum(sizes.values()) > LARGEST_BYTES:
+        raise EcgqaError("the archive unpacks to more than the questions can be: it is not used")
+    lacking = [name for name in parts if not any(path.startswith(name + "/") for path in sizes)]
     if lacking:
         raise EcgqaError(
             f"the archive holds no questions for {', '.join(lacking)}",
             expected="the folders ecgqa/ptbxl and ecgqa/mimic-iv-ecg of the ECG-QA repository",
             fix="another --mirror or --version",
         )
-    gone = [path for path in chosen.sha256 if chosen.part_of(path) in parts and path not in found]
+    gone = [path for path in chosen.sha256 if chosen.part_of(path) in parts and path not in sizes]
     if gone:
         raise EcgqaError(
             f"the archive lacks {len(gone)} files of the release", found=", ".join(gone[:5]), fix="another --mirror"
         )
+    return sizes
+
+
+@contextmanager
+def _members(archive: Path, parts: list[str]) -> Iterator[Iterator[tuple[tarfile.TarFile, tarfile.TarInfo, str]]]:
+    """The wanted members of the archive, in order; on leaving, its checksum was verified. _Damaged if it is broken."""
+    try:
+        with gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+            yield ((tar, member, path) for member, path in _wanted_members(tar, parts))
+            while stream.read(1 << 20):  # gzip compares its checksum when it reaches the end
+                pass
+    except (EOFError, zlib.error, tarfile.TarError, gzip.BadGzipFile) as error:
+        raise _Damaged(str(error) or type(error).__name__) from None
 
 
 def _wanted_members(tar: tarfile.TarFile, parts: list[str]) -> Iterator[tuple[tarfile.TarInfo, str]]:
@@ -192,19 +209,7 @@ def _place(inside: str) -> str | None:
     return None
 
 
-def _check_commit(chosen: Release, commit: str, report: Report) -> None:
-    """git writes the full commit id into the archive's global header."""
-    report.commit = commit
-    if commit and re.fullmatch(r"[0-9a-f]{7,40}", chosen.version) and not commit.startswith(chosen.version):
-        raise EcgqaError(
-            "the archive was made from another commit",
-            expected=chosen.version,
-            found=commit,
-            fix="use another --mirror",
-        )
-
-
-def _put(stream: IO[bytes], target: Path, path: str, ledger: Ledger) -> tuple[str, bool]:
+def _put(stream: IO[bytes], target: Path, path: str, ledger: Ledger, pinned: str | None) -> tuple[str, bool]:
     """Write one file, whole or not at all; returns its SHA-256 and False where the same bytes were there already."""
     digest = hashlib.sha256()
     partial = partial_of(target)
@@ -218,6 +223,13 @@ def _put(stream: IO[bytes], target: Path, path: str, ledger: Ledger) -> tuple[st
                     )
                 out.write(block)
                 digest.update(block)
+        if pinned is not None and pinned != digest.hexdigest():
+            raise EcgqaError(
+                f"{path} in the archive is not the released file",
+                expected=f"SHA-256 {pinned}",
+                found=f"SHA-256 {digest.hexdigest()}",
+                fix="another --mirror; or --version with the commit you want, whose files are only recorded",
+            )
         if ledger.verified(path, digest.hexdigest()):
             return digest.hexdigest(), False
         partial.replace(target)
