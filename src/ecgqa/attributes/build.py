@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -92,6 +93,7 @@ def write_attributes(
     *,
     inputs: dict[str, Any],
     config: dict[str, Any],
+    notes: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Path:
     """Write attributes.parquet and records.parquet (the ECGs of the pool) as one artefact folder."""
@@ -106,7 +108,7 @@ def write_attributes(
                 "rows": built.attributes.height,
                 "by_type": dict(built.attributes.group_by("attribute_type").len().sort("attribute_type").iter_rows()),
             }
-            draft.extra = {"vocabulary": built.vocabulary, "notes": built.notes}
+            draft.extra = {"vocabulary": built.vocabulary, "notes": built.notes, "source_notes": list(notes)}
     return Path(dest)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Literal
 
 
 def check(path: Path, records: Path | None = None, json: Path | None = None) -> int:
@@ -27,3 +29,93 @@ def check(path: Path, records: Path | None = None, json: Path | None = None) -> 
         write_json(json, report.as_json())
         print(f"report written to {json}")
     return 1 if report.n_errors else 0
+
+
+def build(
+    attributes: Path,
+    dest: Path,
+    seed: int = 0,
+    splits: Path | None = None,
+    preset: Literal["released-ptbxl"] = "released-ptbxl",
+    templates: str | None = None,
+    scale: float = 1.0,
+    limits: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Make a question dataset in the published layout from an attribute table.
+
+    Example: ecgqa questions build attributes/ptbxl questions/ptbxl --splits ecgqa/ptbxl
+
+    Writes template/ and paraphrased/ (shards of 10,000), the answer lists and the ECGs of each split. The wording is
+    our own. The same attributes, settings and seed give the same bytes.
+
+    Args:
+        attributes: folder made by ecgqa attributes build
+        dest: folder of the new dataset
+        seed: number from which every random choice follows
+        splits: folder holding train_ecgs.tsv, valid_ecgs.tsv and test_ecgs.tsv, e.g. a released dataset (default: the
+            patients are split 80:20 into train and test, then 90:10 into train and valid)
+        preset: rules of grid, numbering and sampling
+        templates: templates to use, e.g. 1,2,5-9 (default: all)
+        scale: factor on all sampling limits; 0.2 makes a small dataset
+        limits: single limits, as name=train/valid/test, e.g. choose=5/1/1,compare_yes=50/25/25
+        overwrite: replace a finished dataset made from other inputs or settings
+    """
+    from shlex import quote
+
+    from ecgqa.artefacts import artefact_folder, digest_file, digest_of, read_manifest
+    from ecgqa.attributes.build import read_attributes
+    from ecgqa.attributes.vocabulary import VOCABULARIES
+    from ecgqa.errors import EcgqaError
+    from ecgqa.questions.answer_lists import read_split_ecgs
+    from ecgqa.questions.build import build_questions
+    from ecgqa.questions.released import write_dataset
+    from ecgqa.questions.sampling import read_limits
+    from ecgqa.questions.templates import TEMPLATES, read_template_ids
+
+    chosen = list(TEMPLATES) if templates is None else read_template_ids(templates)
+    scaled = read_limits(limits or "").scaled(scale)
+    lists = None if splits is None else read_split_ecgs(splits)
+    if lists is not None and not lists:
+        raise EcgqaError(f"no split lists in {splits}", expected="train_ecgs.tsv, valid_ecgs.tsv, test_ecgs.tsv")
+    table, records, manifest = read_attributes(attributes)
+    vocabulary = VOCABULARIES[manifest["vocabulary"]]()
+    inputs = {
+        "attributes": digest_file(attributes / "attributes.parquet"),
+        "records": digest_file(attributes / "records.parquet"),
+        "splits": None if lists is None else digest_of(lists),
+    }
+    config = {"seed": seed, "preset": preset, "templates": chosen, "limits": asdict(scaled), "wording": "built-in"}
+    with artefact_folder(dest, kind="questions", inputs=inputs, config=config, overwrite=overwrite) as draft:
+        if not draft.complete:
+            built = build_questions(
+                table, records, seed=seed, splits=lists, vocabulary=vocabulary, templates=chosen, limits=scaled
+            )
+            write_dataset(built.questions, draft.path, answers=built.answers, split_ecgs=built.split_ecgs)
+            ecgs = {split: len(ids) for split, ids in built.split_ecgs.items()}
+            draft.counts = {"ecgs": ecgs, "samples": built.counts()}
+            draft.extra = {
+                "left_out": {str(template_id): why for template_id, why in built.left_out.items()},
+                "notes": built.notes,
+            }
+    print(_summary(dest, read_manifest(dest)))
+    print(f"next: ecgqa questions check {quote(str(dest))}")
+
+
+def _summary(dest: Path, manifest: dict[str, Any]) -> str:
+    samples, ecgs = manifest["counts"]["samples"], manifest["counts"]["ecgs"]
+    splits = list(ecgs)
+    rows = [
+        ("ECGs", [ecgs[split] for split in splits]),
+        *((question_type, [by_split[split] for split in splits]) for question_type, by_split in samples.items()),
+        ("all questions", [sum(by_split[split] for by_split in samples.values()) for split in splits]),
+    ]
+    lines = [f"{dest}: {sum(rows[-1][1])} questions, each in two wordings"]
+    lines.append(f"  {'':<32}" + "".join(f"{split:>10}" for split in splits))
+    lines += [f"  {name:<32}" + "".join(f"{number:>10}" for number in numbers) for name, numbers in rows]
+    reasons: dict[str, list[str]] = {}
+    for template_id, why in manifest["left_out"].items():
+        reasons.setdefault(why, []).append(template_id)
+    lines += [f"  without templates {', '.join(ids)}: {why}" for why, ids in reasons.items()]
+    lines += [f"  note: {count} x {note}" for note, count in manifest["notes"].items()]
+    return "\n".join(lines)

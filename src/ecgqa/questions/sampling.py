@@ -114,6 +114,25 @@ class Limits:
         return Limits(**scaled, no_per_yes=self.no_per_yes)
 
 
+def read_limits(text: str) -> Limits:
+    """Limits from "choose=5/1/1,compare_yes=50/25/25" (train/valid/test); what is not named keeps its default."""
+    named = {limit.name for limit in fields(Limits)}
+    given: dict[str, Any] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, value = part.partition("=")
+        try:
+            numbers = tuple(map(int, value.split("/")))
+        except ValueError:
+            numbers = ()
+        if name not in named or len(numbers) != (1 if name == "no_per_yes" else 3):
+            raise EcgqaError(
+                f"{part!r} is no limit",
+                expected=f"name=train/valid/test, with a name of {', '.join(sorted(named))}",
+            )
+        given[name] = numbers[0] if name == "no_per_yes" else numbers
+    return Limits(**given)
+
+
 @dataclass(frozen=True)
 class SplitLimits:
     """`Limits` of one split."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from ecgqa.errors import EcgqaError
 from ecgqa.records import AttributeType, QuestionType
 
 PTBXL: Final = "ptbxl"
@@ -152,3 +153,17 @@ TEMPLATES: Final[dict[int, Template]] = {template.template_id: template for temp
 def templates_of(source: str) -> list[Template]:
     """Templates that a source's questions may use: 70, or 60 for MIMIC-IV-ECG."""
     return [template for template in TEMPLATES.values() if source not in (PTBXL, MIMIC) or source in template.sources]
+
+
+def read_template_ids(text: str) -> list[int]:
+    """Template ids from "1,2,5-9"; raises EcgqaError for anything else."""
+    chosen: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (first.isascii() and first.isdigit() and (not dash or (last.isascii() and last.isdigit()))):
+            raise EcgqaError(f"{part!r} is no template", expected="numbers and ranges, e.g. 1,2,5-9")
+        ids = range(int(first), int(last or first) + 1)
+        if not ids or ids[0] not in TEMPLATES or ids[-1] not in TEMPLATES:
+            raise EcgqaError(f"no templates {part.strip()}", expected=f"1 to {max(TEMPLATES)}")
+        chosen.update(ids)
+    return sorted(chosen)
