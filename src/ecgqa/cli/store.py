@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,8 +10,8 @@ def build(
     questions_root: Path,
     dest: Path,
     records: Path | None = None,
-    splits: list[Literal["train", "valid", "test"]] | str | None = None,
-    versions: list[Literal["template", "paraphrased"]] | str | None = None,
+    splits: str | None = None,
+    versions: str | None = None,
     missing: Literal["error", "skip"] = "error",
     rate: Literal["500", "100"] = "500",
     samples: int | None = None,
@@ -31,14 +30,16 @@ def build(
         dest: folder of the new store
         records: folder of the ECGs (PTB-XL, MIMIC-IV-ECG, or any folder of WFDB records); without it the paths of a
             mapped data set, else the cache of ecgqa fetch
-        splits: splits to pack, e.g. train,valid (default: all there are)
-        versions: wordings to pack, template and/or paraphrased (default: all there are)
+        splits: splits to pack, comma separated: train,valid,test (default: all there are)
+        versions: wordings to pack, comma separated: template,paraphrased (default: all there are)
         missing: ECGs that are absent or unreadable: error stops, skip leaves them and their questions out
         rate: sampling rate in Hz where a source offers two
         samples: samples per lead; shorter ECGs are padded at the end (default: all ECGs must be equally long)
         workers: ECGs read at once (default: one per processor core, 8 at most)
         overwrite: replace a finished store made from other inputs or settings
     """
+    from shlex import quote
+
     from ecgqa.store.build import build_store
     from ecgqa.store.info import describe, summary
 
@@ -55,7 +56,7 @@ def build(
         overwrite=overwrite,
     )
     print(summary(describe(folder)))
-    print(f"next: ecgqa store info {folder}")
+    print(f"next: ecgqa store info {quote(str(folder))}")
 
 
 def info(path: Path, json: bool = False) -> None:
@@ -78,8 +79,6 @@ def info(path: Path, json: bool = False) -> None:
         print(details(description))
 
 
-def _words(value: Sequence[str] | str | None) -> list[str] | None:
-    """A list as given, or the words of "train,valid"."""
-    if isinstance(value, str):
-        return [word.strip() for word in value.split(",") if word.strip()]
-    return None if value is None else list(value)
+def _words(text: str | None) -> list[str] | None:
+    """The words of "train,valid"."""
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]

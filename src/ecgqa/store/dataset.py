@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from ecgqa.errors import EcgqaError
 from ecgqa.records import NONE
 from ecgqa.store.batch import Batch
-from ecgqa.store.decode import Decoder
+from ecgqa.store.decode import NO_ECG, Decoder
 from ecgqa.store.open import Store
 
-NO_ECG = -1
 _SEPARATOR = "\x1f"
 
 

@@ -15,6 +15,9 @@ from ecgqa.errors import EcgqaError
 from ecgqa.records import INVALID_SAMPLE
 from ecgqa.store.open import Store
 
+NO_ECG = -1
+"""In place of a row: this question has no such ECG."""
+
 
 @dataclass(frozen=True)
 class Decoder:
@@ -79,31 +82,36 @@ class Decoder:
 
         Each distinct ECG is decoded once.
         """
-        distinct, place = np.unique(rows, return_inverse=True)
-        device = self.signals.device
-        n_empty = int(distinct.size > 0 and distinct[0] < 0)
-        present = distinct[n_empty:]
-        all_different = distinct.size == rows.size
-        if all_different and not n_empty:  # decode straight into the order of the batch
-            present = rows.reshape(-1)
-        millivolts = self._decode(present, n_empty)
-        if not all_different or n_empty:
-            millivolts = millivolts[torch.from_numpy(place.reshape(-1)).to(device)]
-        shape = (*rows.shape, *self.signals.shape[1:])
-        return millivolts.view(shape), self.length[torch.from_numpy(rows).to(device)]
+        decode = self.one_by_one if self.signals.device.type == "cpu" else self.all_at_once
+        millivolts = decode(rows.reshape(-1)).view(*rows.shape, *self.signals.shape[1:])
+        return millivolts, self.length[torch.from_numpy(rows).to(self.length.device)]
 
-    def _decode(self, rows: NDArray[np.int64], n_empty: int) -> Tensor:
-        """Millivolts (n_empty + n, 12, T), the first `n_empty` of them zero."""
-        out = torch.empty((n_empty + rows.size, *self.signals.shape[1:]), device=self.signals.device)
-        out[:n_empty] = 0
-        target = out[n_empty:]
-        if self.signals.device.type == "cpu":
-            # Row by row, so that each ECG is read, scaled and written while it is in the processor's cache.
-            for number, row in enumerate(rows.tolist()):
-                torch.mul(self.signals[row], self.scale_mv[row], out=target[number])
-        else:
-            index = torch.from_numpy(rows).to(self.signals.device)
-            torch.mul(self.signals[index], self.scale_mv[index], out=target)
-        for number in np.flatnonzero(self.has_invalid[rows]).tolist():
-            target[number].masked_fill_(self.signals[int(rows[number])] == INVALID_SAMPLE, 0.0)
+    def one_by_one(self, rows: NDArray[np.int64]) -> Tensor:
+        """Millivolts (n, 12, T) of `rows` (n,), one by one: each is scaled while the processor still caches it."""
+        out = torch.empty((rows.size, *self.signals.shape[1:]), device=self.signals.device)
+        first_place: dict[int, int] = {NO_ECG: -1}
+        for place, row in enumerate(rows.tolist()):
+            target = out[place]
+            if first_place.setdefault(row, place) == place:
+                target.copy_(self.signals[row]).mul_(self.scale_mv[row])
+                if self.has_invalid[row]:
+                    target.masked_fill_(self.signals[row] == INVALID_SAMPLE, 0.0)
+            elif row == NO_ECG:
+                target.zero_()
+            else:
+                target.copy_(out[first_place[row]])
         return out
+
+    def all_at_once(self, rows: NDArray[np.int64]) -> Tensor:
+        """Millivolts (n, 12, T) of `rows` (n,), in the few large steps that suit a GPU."""
+        distinct, place = np.unique(rows, return_inverse=True)
+        index = torch.from_numpy(np.maximum(distinct, 0)).to(self.signals.device)
+        digital = self.signals[index]
+        out = digital * self.scale_mv[index]
+        if distinct.size and distinct[0] == NO_ECG:
+            out[0] = 0.0
+        if self.has_invalid[distinct[distinct >= 0]].any():
+            out.masked_fill_(digital == INVALID_SAMPLE, 0.0)
+        if distinct.size == rows.size and np.array_equal(distinct, rows):
+            return out
+        return out[torch.from_numpy(place).to(out.device)]

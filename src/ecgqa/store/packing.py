@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ecgqa.artefacts import digest_of
@@ -169,7 +169,7 @@ def close_gaps(outcomes: list[Packed], folder: Path, form: Form) -> list[Packed]
         _write_all(target, memoryview(header), 0)
         os.ftruncate(target, len(header) + len(good) * size)
         os.fsync(target)
-    return [Packed(**{**asdict(packed), "row": row}) for row, packed in enumerate(good)]
+    return [replace(packed, row=row) for row, packed in enumerate(good)]
 
 
 def _run(executor: Executor, chunks: Iterator[Chunk], n_parallel: int) -> Iterator[list[Packed]]:
@@ -212,11 +212,15 @@ def _same_size(signals: Path, total: int) -> bool:
 def _record(signals: Path, journal: Path, fresh: list[Packed]) -> None:
     """Note `fresh` rows as finished, after their samples have reached the disk."""
     with signals.open("rb+") as stream:
-        os.fsync(stream.fileno())
+        os.fdatasync(stream.fileno()) if hasattr(os, "fdatasync") else os.fsync(stream.fileno())
     with journal.open("a", encoding="utf-8") as stream:
-        stream.writelines(json.dumps(asdict(packed)) + "\n" for packed in fresh)
+        stream.writelines(json.dumps(_as_entry(packed)) + "\n" for packed in fresh)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def _as_entry(packed: Packed) -> tuple[object, ...]:
+    return packed.row, packed.n_samples, packed.gain_per_mv, packed.recorded_at, packed.flags
 
 
 def _read_journal(journal: Path, work: Mapping[str, object]) -> Iterator[Packed]:
@@ -232,4 +236,5 @@ def _read_journal(journal: Path, work: Mapping[str, object]) -> Iterator[Packed]
             entry = json.loads(line)
         except ValueError:
             return
-        yield Packed(**entry | {"gain_per_mv": tuple(entry["gain_per_mv"]), "flags": tuple(entry["flags"])})
+        row, n_samples, gains, recorded_at, flags = entry
+        yield Packed(row, n_samples, tuple(gains), recorded_at, tuple(flags))
