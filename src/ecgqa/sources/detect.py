@@ -38,7 +38,7 @@ def open_source(root: str | os.PathLike[str], kind: str | None = None) -> Source
     found = kind or next((candidate for candidate, mark in _MARKS.items() if mark in names), None)
     if found is None:
         near = _nearby(path)
-        if near is not None:
+        if near:
             raise _nothing(path, list(_MARKS.values()), near)
         if not any(_headers(path)):
             raise _nothing(path, [*_MARKS.values(), "*.hea in any subfolder"])
@@ -60,8 +60,8 @@ def _make(kind: str, path: Path) -> Source:
     return WfdbFolder(path)
 
 
-def _nothing(path: Path, looked_for: list[str], near: Path | None = None) -> EcgqaError:
-    near = near or _nearby(path)
+def _nothing(path: Path, looked_for: list[str], near: list[Path] | None = None) -> EcgqaError:
+    near = _nearby(path) if near is None else near
     try:
         names = sorted(os.listdir(path))  # noqa: PTH208
     except OSError:
@@ -71,12 +71,14 @@ def _nothing(path: Path, looked_for: list[str], near: Path | None = None) -> Ecg
         f"no ECG source in {path}",
         expected=" or ".join(looked_for),
         found=shown or "an empty folder",
-        fix=f"did you mean {near} ?" if near else "name the folder that holds them, or: ecgqa fetch --help",
+        fix=f"did you mean {' or '.join(map(str, near[:3]))} ?"
+        if near
+        else "name the folder that holds them, or: ecgqa fetch --help",
     )
 
 
-def _nearby(path: Path) -> Path | None:
-    """The folder of a data set a few levels below or above `path`, if there is one."""
+def _nearby(path: Path) -> list[Path]:
+    """Folders of data sets a few levels below `path`, else above it: those of the nearest level that has any."""
     marks = tuple(_MARKS.values())
     level, looked_at = [path], 0
     for _ in range(_DEPTH):
@@ -84,20 +86,24 @@ def _nearby(path: Path) -> Path | None:
         for folder in level:
             looked_at += 1
             if looked_at > _FOLDERS_LOOKED_AT:
-                return None
+                break
             try:
                 with os.scandir(folder) as entries:
                     below += sorted(Path(entry.path) for entry in entries if entry.is_dir())
             except OSError:
                 continue
-        for folder in below:
-            if any((folder / mark).is_file() for mark in marks):
-                return folder
+        found = [folder for folder in below if _holds_any(folder, marks)]
+        if found:
+            return found
         level = below
-    for folder in list(path.resolve().parents)[:_DEPTH]:
-        if any((folder / mark).is_file() for mark in marks):
-            return folder
-    return None
+    return [folder for folder in list(path.resolve().parents)[:_DEPTH] if _holds_any(folder, marks)]
+
+
+def _holds_any(folder: Path, names: tuple[str, ...]) -> bool:
+    try:
+        return any((folder / name).is_file() for name in names)
+    except OSError:
+        return False
 
 
 def _headers(path: Path) -> Iterator[str]:

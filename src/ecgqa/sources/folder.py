@@ -69,7 +69,7 @@ def ecg_id_of(path: str) -> int:
     if name.isascii() and name.isdecimal() and len(name) <= 15:
         return int(name)
     # Some file systems decompose letters with accents; the id must not depend on the file system.
-    digest = hashlib.sha256(unicodedata.normalize("NFC", path).encode("utf-8", "surrogateescape")).digest()
+    digest = hashlib.sha256(unicodedata.normalize("NFC", path).encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:7], "big") >> 3
 
 
@@ -87,8 +87,12 @@ class WfdbFolder(Source):
         found: list[_Found] = []
         unreadable: list[str] = []
         inner: set[str] = set()
+        not_text = 0
         for name in header_paths(self.root):
             path = name.removesuffix(".hea")
+            if not path.isprintable() and _is_no_text(path):
+                not_text += 1
+                continue
             try:
                 header: Header | None = read_header(os.path.join(self.root, path))  # noqa: PTH118
             except EcgqaError:
@@ -98,6 +102,8 @@ class WfdbFolder(Source):
                 folder = path[: path.rfind("/") + 1]
                 inner.update(folder + segment.name for segment in header.segments)
             found.append(_Found(path, header))
+        if not_text:
+            self._note([f"{not_text} records whose names are no valid UTF-8 are left out; rename them"])
         if unreadable:
             self._note([f"{len(unreadable)} headers cannot be read, e.g. {unreadable[0]}.hea; they stay in the list"])
         kept = [record for record in found if record.path not in inner]
@@ -137,7 +143,7 @@ class WfdbFolder(Source):
         total = hashlib.sha256(self.kind.encode())
         for found in self._found:
             header = self.root / f"{found.path}.hea"
-            total.update(f"\0{found.path}\0".encode("utf-8", "surrogateescape"))
+            total.update(f"\0{found.path}\0".encode("utf-8", "surrogatepass"))
             total.update((digest_file(header) if found.header is not None else "unreadable").encode())
         if self._extra is not None:
             total.update(digest_file(self.root / EXTRA_CSV).encode())
@@ -198,6 +204,15 @@ class WfdbFolder(Source):
         frame = frame.join(given, on="path", how="left", maintain_order="left")
         frame = frame.with_columns(pl.coalesce(f"{name}_given", name).alias(name) for name in present)
         return frame.drop(f"{name}_given" for name in present)
+
+
+def _is_no_text(name: str) -> bool:
+    """Whether a file name holds bytes that are no UTF-8 (Python stands surrogates in for them; no table can)."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _plain_path() -> pl.Expr:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
 from ecgqa.errors import EcgqaError
+
+_LAST_ROW_BYTES: Final = 1 << 16
 
 
 def read_csv(path: Path, *, needs: Sequence[str] = ()) -> pl.DataFrame:
@@ -25,6 +29,7 @@ def read_csv(path: Path, *, needs: Sequence[str] = ()) -> pl.DataFrame:
         raise EcgqaError(
             f"{path} cannot be read as csv: {str(error).splitlines()[0][:200]}", fix="fetch or copy it again"
         ) from None
+    _refuse_if_cut(path, frame)
     frame = frame.rename({name: name.strip().lstrip("\ufeff") for name in frame.columns})
     missing = [name for name in needs if name not in frame.columns]
     if missing:
@@ -34,6 +39,23 @@ def read_csv(path: Path, *, needs: Sequence[str] = ()) -> pl.DataFrame:
             found=", ".join(frame.columns)[:200] or "no columns",
         )
     return frame
+
+
+def _refuse_if_cut(path: Path, frame: pl.DataFrame) -> None:
+    """Raise EcgqaError if the last row ends before its last column and without a line end: polars fills such up."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - _LAST_ROW_BYTES))
+        tail = stream.read()
+    if tail.endswith((b"\n", b"\r")) or not frame.height or frame[-1, -1] is not None:
+        return
+    fields = next(csv.reader([tail.splitlines()[-1].decode("utf-8", "replace")]))
+    if len(fields) < frame.width:
+        raise EcgqaError(
+            f"{path} is cut off in its last row",
+            expected=f"{frame.width} fields",
+            found=f"{len(fields)} in row {frame.height}",
+            fix="fetch or copy it again",
+        )
 
 
 def integer(name: str) -> pl.Expr:
