@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -55,4 +56,4 @@ def map_questions(
         print(f"missing: {done.n_missing:,} of {done.n_ecgs + done.n_missing:,} ECGs ({first})")
         if done.already_complete:
             print("more ECGs there now? add --overwrite true to map again")
-    print(f"next: ecgqa questions check {done.dest}")
+    print(f"next: ecgqa questions check {shlex.quote(str(done.dest))}")

@@ -47,7 +47,8 @@ class CheckReport:
         lines += ["", "contents:", *(f"  {line}" for line in self.completeness or ["nothing readable"]), ""]
         if self.findings.items:
             lines += [self.findings.as_text(), ""]
-        totals = [f"{self.findings.count(severity):,} {severity.value}s" for severity in Severity]
+        counts = {severity.value: self.findings.count(severity) for severity in Severity}
+        totals = [f"{n:,} {name}{'' if n == 1 else 's'}" for name, n in counts.items()]
         lines.append(f"{sum(self.n_samples.values()):,} samples checked: {', '.join(totals)}")
         return "\n".join(lines)
 

@@ -95,7 +95,7 @@ def _as_questions(frame: pl.DataFrame, file: ShardFile) -> pl.DataFrame:
     for key in ("question_type", "attribute_type"):
         dtype = QUESTIONS.columns[key].dtype
         assert isinstance(dtype, pl.Enum)
-        unknown = frame.filter(~pl.col(key).is_in(dtype.categories))
+        unknown = frame.filter(~pl.col(key).is_in(list(dtype.categories)))
         if unknown.height:
             row = unknown.row(0, named=True)
             problem = Problem(

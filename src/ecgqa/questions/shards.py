@@ -56,6 +56,8 @@ _TEXTS: Final = ("question_type", "attribute_type", "question")
 _INTEGER: Final = rb"(?:0|[1-9][0-9]{0,17}+)"
 _STRING: Final = rb'"[ !#-\[\]-~]*+"'
 _STRINGS: Final = rb"(?:\[\]|\[\n {12}" + _STRING + rb"(?:,\n {12}" + _STRING + rb")*+\n {8}\])"
+_ESCAPED: Final = rb'"(?:[ !#-\[\]-~]|\\(?:["\\bfnrt]|u[0-9a-f]{4}))*+"'  # paths may hold letters beyond ASCII
+_PATHS: Final = rb"\[\n {12}" + _ESCAPED + rb"(?:,\n {12}" + _ESCAPED + rb")*+\n {8}\]"
 _ECG_IDS: Final = rb"\[\n {12}(" + _INTEGER + rb"(?:,\n {12}" + _INTEGER + rb")?+)\n {8}\]"
 SAMPLE_PATTERN: Final = re.compile(
     rb" {4}\{\n"
@@ -68,7 +70,7 @@ SAMPLE_PATTERN: Final = re.compile(
     + rb',\n {8}"attribute": (?:null|'
     + _STRINGS
     + rb')(,\n {8}"ecg_path": '
-    + _STRINGS
+    + _PATHS
     + rb")?+\n {4}\}(,\n|\n\])"
 )
 """One sample in the released formatting. Groups: ECG ids, an ecg_path already there, and what follows the sample."""
@@ -254,7 +256,9 @@ def _parse_in_full(data: bytes, where: str) -> Shard:
                 extra.update(sample.keys() - set(KEYS))
     columns = {key: [sample[key] for sample in good] for key in KEYS}
     frame = pl.DataFrame(columns, schema=SHARD_SCHEMA, strict=True) if good else empty
-    return Shard(frame, problems, frozenset(extra), released_format=False)
+    # Escapes (letters beyond ASCII) are the one thing that released formatting may hold and the scan leaves out.
+    as_released = not problems and (not samples or b"\\" in data) and json.dumps(samples, indent=4).encode() == data
+    return Shard(frame, problems, frozenset(extra), as_released)
 
 
 def _check_sample(sample: Any, position: int, where: str, problems: list[Problem]) -> None:
