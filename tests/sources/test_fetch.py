@@ -293,7 +293,7 @@ def test_dry_run_writes_nothing(server, tmp_path, capsys):
 
 
 def test_eight_connections_are_much_faster_than_one(tmp_path):
-    with FaultyServer(ptbxl(150), delay_s=0.02) as server:
+    with FaultyServer(ptbxl(110), delay_s=0.02) as server:
         server.publish()
         seconds = {}
         for connections in (1, 8):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
 import socket
 import threading
@@ -13,15 +14,8 @@ import pytest
 
 from ecgqa.sources import transport as module
 from ecgqa.sources.catalogue import Mirror
-from ecgqa.sources.transport import (
-    CannotFetch,
-    CannotWrite,
-    NotPublished,
-    Patience,
-    Stopped,
-    Transport,
-    partial_of,
-)
+from ecgqa.sources.partial import CannotWrite, partial_of
+from ecgqa.sources.transport import CannotFetch, NotPublished, Patience, Stopped, Transport
 from support.faulty_server import Fault, FaultyServer
 
 QUICK = Patience(attempts=4, connect_s=2, silence_s=0.5, backoff_s=0.01, slow_window_s=0.3)
@@ -199,6 +193,30 @@ def test_redirects_are_followed_but_not_in_a_circle(server, tmp_path):
         client(server).fetch("circle", tmp_path / "b.dat", SHA)
 
 
+def test_https_is_not_given_up_by_a_redirect(server, tmp_path, monkeypatch):
+    class Answer:
+        status_code, headers = 302, {"Location": server.url + "a.dat"}
+
+        def close(self):
+            pass
+
+    class Session:
+        def request(self, method, url, **_):
+            assert url.startswith("https://")
+            return Answer()
+
+    monkeypatch.setattr(Transport, "_session", lambda self: Session())
+    with pytest.raises(CannotFetch, match="redirects"):
+        Transport([Mirror("m", "https://example.org/")], patience=QUICK).fetch("a.dat", tmp_path / "a.dat", SHA)
+    assert server.count() == 0
+
+
+def test_a_body_that_was_compressed_on_the_way(server, tmp_path):
+    server.faults["a.dat"] = [Fault(headers={"Content-Encoding": "gzip"}, body=gzip.compress(BODY))]
+    assert client(server).fetch("a.dat", tmp_path / "a.dat", SHA).size == len(BODY)
+    assert server.requests[0].headers["Accept-Encoding"] == "identity"
+
+
 def test_chunked_bodies_whole_and_cut(server, tmp_path):
     server.chunked = True
     server.faults["a.dat"] = [Fault(cut=40_000)]
@@ -229,7 +247,7 @@ def test_full_disk_is_not_taken_for_a_broken_connection(server, tmp_path, monkey
     def full(self, *_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module, "_write_note", full)
+    monkeypatch.setattr(module, "write_note", full)
     with pytest.raises(CannotWrite) as caught:
         client(server).fetch("big.dat", tmp_path / "big.dat", SHA_BIG)
     assert caught.value.error.errno == errno.ENOSPC
@@ -245,6 +263,9 @@ def test_stopping_ends_a_transfer_and_a_wait(server, tmp_path):
         one.fetch("big.dat", tmp_path / "big.dat", SHA_BIG)
     assert time.monotonic() - started < 1
     assert not (tmp_path / "big.dat").exists()
+    with pytest.raises(Stopped):
+        one.fetch("a.dat", tmp_path / "a.dat", SHA)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".big.dat.partial", ".big.dat.partial.json"]
     server.faults["a.dat"] = [Fault(status=503, headers={"Retry-After": "60"})]
     two = client(server)
     threading.Timer(0.2, two.stop.set).start()

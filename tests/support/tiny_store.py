@@ -56,7 +56,7 @@ def build_tiny_store(root: Path, *, n_ecgs: int = 24, extra_class: str | None = 
             add(2, "single-verify", "Does this ECG show a fast rhythm?", ["yes" if fast else "no"], ecg_id)
             add(2, "single-verify", "Is the rhythm of this ECG slow, would you say?", ["no" if fast else "yes"], ecg_id)
             add(22, "single-query", "What axis does this ECG have?", [axes[fast]], ecg_id)
-        pairs = zip(ids, list(ids)[1:], strict=False)
+        pairs = zip(ids, [*ids[1:], ids[0]], strict=True)
         for first, second in pairs:
             text = "Is the second ECG faster than the first ECG?"
             add(57, "comparison_irrelevant-verify", text, ["yes" if second % 2 else "no"], first, second)

@@ -38,7 +38,7 @@ def fetch(
         dry_run: say what would be downloaded, how much, from where and to where, and write nothing.
     """
     from ecgqa.sources.fetch import fetch as fetch_source
-    from ecgqa.sources.fetch import summary
+    from ecgqa.sources.fetch_report import summary
 
     report = fetch_source(
         source,

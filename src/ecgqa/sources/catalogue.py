@@ -78,6 +78,11 @@ class Release:
     records: int
     sha256: Mapping[str, str]
 
+    @property
+    def name(self) -> str:
+        """The data set and its version, as in "ptbxl 1.0.3"."""
+        return f"{self.kind} {self.version}"
+
     def part_of(self, path: str) -> str:
         """The name of the part that the published file `path` belongs to."""
         return next((name for name, part in self.parts.items() if part.holds(path)), "metadata")

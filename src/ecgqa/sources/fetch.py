@@ -6,11 +6,11 @@ last and only when nothing that was asked for is missing. The same call again do
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,45 +19,14 @@ from ecgqa.artefacts import MANIFEST, digest_file, read_manifest, write_json, wr
 from ecgqa.errors import EcgqaError
 from ecgqa.sources.catalogue import BLOCK_BYTES, Release, on_disk, release
 from ecgqa.sources.checksums import read_checksums
+from ecgqa.sources.fetch_report import FAILED, SPARE_BYTES, Report, readable
 from ecgqa.sources.ledger import LEDGER, Ledger
+from ecgqa.sources.partial import CannotWrite
 from ecgqa.sources.selection import ids_in_file, ids_in_questions
-from ecgqa.sources.transfers import Job, disk_trouble, run_jobs
-from ecgqa.sources.transport import CannotFetch, CannotWrite, NotPublished, Patience, Transport
+from ecgqa.sources.transfers import Job, counted, disk_trouble, run_jobs
+from ecgqa.sources.transport import CannotFetch, NotPublished, Patience, Transport
 
 LOCK = ".ecgqa-fetch.lock"
-FAILED = "fetch-failed.tsv"
-SPARE_BYTES = 64 << 20
-"""Room left free beyond what the files need."""
-
-
-@dataclass
-class Report:
-    """What a call of `fetch` did. `files` is what was asked for; `kept` of them were there already."""
-
-    release: Release
-    dest: Path
-    files: int = 0
-    bytes: int = 0
-    kept: int = 0
-    fetched: int = 0
-    bytes_fetched: int = 0
-    seconds: float = 0.0
-    retries: int = 0
-    missing: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    unknown_ids: list[int] = field(default_factory=list)
-    parts: dict[str, dict[str, int]] = field(default_factory=dict)
-    gave_up: str = ""
-    dry_run: bool = False
-    free_bytes: int = 0
-    mirror: str = ""
-    commit: str = ""
-    estimated: bool = False
-
-    @property
-    def complete(self) -> bool:
-        """Whether everything that was asked for is there and verified."""
-        return not (self.missing or self.failed or self.gave_up or self.dry_run)
 
 
 def fetch(
@@ -155,7 +124,7 @@ def _forecast(
     report = Report(chosen, folder, dry_run=True, free_bytes=_free(folder))
     listing = folder / chosen.checksums if chosen.checksums else None
     if listing is not None and listing.is_file():
-        ledger = Ledger(folder, _title(chosen))
+        ledger = Ledger(folder, chosen.name)
         wanted, _ = _select(chosen, listing, parts, ids, report)
         missing = [path for path, digest in wanted if not ledger.verified(path, digest)]
         report.files, report.kept = len(wanted), len(wanted) - len(missing)
@@ -193,16 +162,12 @@ def _claimed(folder: Path, chosen: Release) -> Iterator[Ledger]:
     except OSError as error:
         raise disk_trouble(error, folder, 0) from None
     try:
-        with Ledger(folder, _title(chosen)) as ledger:
+        with Ledger(folder, chosen.name) as ledger:
             yield ledger
     except (CannotWrite, OSError) as error:
         raise disk_trouble(error.error if isinstance(error, CannotWrite) else error, folder, 0) from None
     finally:
         lock.release()
-
-
-def _title(chosen: Release) -> str:
-    return f"{chosen.kind} {chosen.version}"
 
 
 def _check_ours(folder: Path, chosen: Release) -> None:
@@ -232,7 +197,7 @@ def _fetch_records(
 ) -> None:
     folder = report.dest
     transport = Transport(chosen.mirrors, patience=patience)
-    listing = _fetch_listing(chosen, folder, ledger, transport)
+    listing = _fetch_listing(chosen, folder, ledger, patience)
     wanted, report.parts = _select(chosen, listing, parts, ids, report)
     pending = [Job(path, digest, chosen.size_of(path)) for path, digest in wanted if not ledger.verified(path, digest)]
     report.files, report.kept = len(wanted), len(wanted) - len(pending)
@@ -247,13 +212,15 @@ def _fetch_records(
     run_jobs(pending, transport, ledger, report, connections, keep_aside=lambda p: chosen.part_of(p) == "metadata")
 
 
-def _fetch_listing(chosen: Release, folder: Path, ledger: Ledger, transport: Transport) -> Path:
+def _fetch_listing(chosen: Release, folder: Path, ledger: Ledger, patience: Patience) -> Path:
     assert chosen.checksums is not None
     listing = folder / chosen.checksums
     if ledger.verified(chosen.checksums, None):
         return listing
     try:
-        fetched = transport.fetch(chosen.checksums, listing)
+        with counted("list of files", chosen.size_of(chosen.checksums)) as on_bytes:
+            transport = Transport(chosen.mirrors, patience=patience, on_bytes=on_bytes)
+            fetched = transport.fetch(chosen.checksums, listing)
     except (NotPublished, CannotFetch) as error:
         reason = "none of them has it" if isinstance(error, NotPublished) else str(error)
         raise EcgqaError(
@@ -332,6 +299,8 @@ def _finish(report: Report, ledger: Ledger, ids: set[int] | None) -> None:
             write_text(folder / FAILED, "path\treason\n" + "\n".join(rows) + "\n")
         return
     (folder / FAILED).unlink(missing_ok=True)
+    if report.fetched and hasattr(os, "sync"):
+        os.sync()  # once for all: the manifest must not outlive a power cut that the files do not
     have = dict.fromkeys(chosen.parts, 0)
     total_bytes = 0
     for path, entry in ledger.entries.items():
@@ -358,60 +327,3 @@ def _finish(report: Report, ledger: Ledger, ids: set[int] | None) -> None:
     if report.unknown_ids:
         manifest["ids_not_in_release"] = report.unknown_ids
     write_json(folder / MANIFEST, manifest)
-
-
-def readable(size: float) -> str:
-    """A number of bytes in decimal units, as disks are sold."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if abs(size) < 1000:
-            return f"{size:.0f} {unit}" if unit in ("bytes", "kB") else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
-def summary(report: Report) -> str:
-    """What a call of `fetch` did, in a few lines, ending with the next command."""
-    title = _title(report.release)
-    if report.dry_run:
-        about = "about " if report.estimated else ""
-        enough = report.free_bytes >= report.bytes + SPARE_BYTES
-        return "\n".join(
-            [
-                f"{title}: {about}{report.files:,} files, {report.kept:,} of them there already",
-                f"  to download: about {readable(report.bytes)} of disk",
-                f"  to:          {report.dest}",
-                f"  free there:  {readable(report.free_bytes)}{'' if enough else '  NOT ENOUGH'}",
-                f"  from:        {report.mirror or 'no mirror answers right now'}",
-                "nothing was written (dry run)",
-            ]
-        )
-    rate = report.bytes_fetched / max(report.seconds, 1e-9)
-    lines = [
-        f"{title} in {report.dest}",
-        f"  {report.files:,} files asked for: {report.kept:,} were there and verified, {report.fetched:,} fetched "
-        f"({readable(report.bytes_fetched)} in {report.seconds:.0f} s, {readable(rate)}/s, {report.retries:,} retries)",
-    ]
-    if report.unknown_ids:
-        shown = ", ".join(map(str, report.unknown_ids[:10]))
-        lines.append(f"  {len(report.unknown_ids):,} ids are not in this version: {shown}")
-    for label, paths in (("not published by any mirror", report.missing), ("could not be had", list(report.failed))):
-        if paths:
-            lines.append(f"  {len(paths):,} files {label}:")
-            lines += [f"    {path}  {report.failed.get(path, '')}".rstrip() for path in paths[:10]]
-            if len(paths) > 10:
-                lines.append(f"    and {len(paths) - 10:,} more, see {report.dest / FAILED}")
-    if report.gave_up:
-        lines.append(f"  {report.gave_up}")
-    if not report.complete:
-        lines.append("not complete: the same command again tries just what is missing")
-    elif report.release.kind == "questions":
-        lines.append(f"next: ecgqa fetch ptbxl --questions {_quoted(report.dest)}")
-    else:
-        lines.append(f"next: ecgqa map QUESTIONS --records {_quoted(report.dest)}   (or: ecgqa fetch questions)")
-    return "\n".join(lines)
-
-
-def _quoted(path: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(path))

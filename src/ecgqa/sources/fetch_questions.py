@@ -10,18 +10,17 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from ecgqa.artefacts import MANIFEST, read_manifest
 from ecgqa.errors import EcgqaError
-from ecgqa.progress import progress
 from ecgqa.sources.catalogue import Release
 from ecgqa.sources.checksums import safe_path
+from ecgqa.sources.fetch_report import Report
 from ecgqa.sources.ledger import Ledger
-from ecgqa.sources.transport import CannotFetch, NotPublished, Patience, Transport, partial_of
-
-if TYPE_CHECKING:
-    from ecgqa.sources.fetch import Report
+from ecgqa.sources.partial import partial_of
+from ecgqa.sources.transfers import counted
+from ecgqa.sources.transport import CannotFetch, NotPublished, Patience, Transport
 
 PLACES = (
     (re.compile(r"ecgqa/((?:ptbxl|mimic-iv-ecg)/.+)"), r"\1"),
@@ -88,16 +87,7 @@ def _finished(folder: Path, chosen: Release, parts: list[str], ledger: Ledger, r
 
 
 def _download(chosen: Release, archive: Path, report: Report, patience: Patience) -> None:
-    with progress("downloading", chosen.sizes["archive"] // 1_000_000, unit="MB", log_every_s=10.0) as advance:
-        received = shown = 0
-
-        def on_bytes(n: int) -> None:
-            nonlocal received, shown
-            received += n
-            if received // 1_000_000 != shown:
-                advance(received // 1_000_000 - shown)
-                shown = received // 1_000_000
-
+    with counted("downloading", chosen.sizes["archive"]) as on_bytes:
         transport = Transport(chosen.mirrors, patience=patience, on_bytes=on_bytes)
         try:
             fetched = transport.fetch("", archive)

@@ -6,19 +6,18 @@ import errno
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ecgqa.artefacts import digest_file
 from ecgqa.errors import EcgqaError
 from ecgqa.progress import progress
+from ecgqa.sources.fetch_report import Report
 from ecgqa.sources.ledger import Ledger
-from ecgqa.sources.transport import CannotFetch, CannotWrite, NotPublished, Stopped, Transport
-
-if TYPE_CHECKING:
-    from ecgqa.sources.fetch import Report
+from ecgqa.sources.partial import CannotWrite
+from ecgqa.sources.transport import CannotFetch, NotPublished, Stopped, Transport
 
 MAX_FAILED_IN_A_ROW = 20
 MAX_MISSING_IN_A_ROW = 200
@@ -154,6 +153,22 @@ def _collect(total: int, done: queue.SimpleQueue[_Done], ledger: Ledger, report:
                     f"({total - finished:,} were not tried)"
                 )
                 return
+
+
+@contextmanager
+def counted(description: str, expected: int) -> Iterator[Callable[[int], None]]:
+    """Progress of one large file of about `expected` bytes: yields what a Transport takes as `on_bytes`."""
+    received = shown = 0
+    with progress(description, max(1, expected // 1_000_000), unit="MB", log_every_s=10.0) as advance:
+
+        def on_bytes(n: int) -> None:
+            nonlocal received, shown
+            received += n
+            if received // 1_000_000 != shown:
+                advance(received // 1_000_000 - shown)
+                shown = received // 1_000_000
+
+        yield on_bytes
 
 
 def disk_trouble(error: OSError, folder: Path, left: int) -> EcgqaError:

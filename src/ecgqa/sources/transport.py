@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import email.utils
 import hashlib
-import json
 import random
 import threading
 import time
@@ -22,6 +21,17 @@ from urllib.parse import urljoin, urlsplit
 
 from ecgqa import __version__
 from ecgqa.sources.catalogue import Mirror
+from ecgqa.sources.partial import (
+    CannotWrite,
+    forget,
+    note_of,
+    partial_of,
+    read_note,
+    tidy,
+    validator,
+    write_note,
+    writing,
+)
 
 CHUNK_BYTES = 1 << 16
 RESUME_FROM_BYTES = 1 << 20
@@ -44,14 +54,6 @@ class NotPublished(Exception):
 
 class CannotFetch(Exception):
     """The file could not be had in spite of all attempts; the message says why, for each kind of trouble once."""
-
-
-class CannotWrite(Exception):
-    """The disk refuses; no other file will fare better."""
-
-    def __init__(self, error: OSError) -> None:
-        self.error = error
-        super().__init__(str(error))
 
 
 class _Trouble(Exception):
@@ -127,6 +129,9 @@ class Transport:
                 mirror = self.mirrors[index]
                 try:
                     fetched = self._attempt(mirror, path, target, sha256)
+                except (Stopped, CannotWrite):
+                    tidy(target)
+                    raise
                 except NotPublished:
                     absent.add(index)
                     self._count_failure(index)
@@ -214,13 +219,13 @@ class Transport:
 
     def _attempt(self, mirror: Mirror, path: str, target: Path, sha256: str | None) -> Fetched:
         partial = partial_of(target)
-        note = partial.with_name(partial.name + ".json")
+        note = note_of(partial)
         url = mirror.url_of(path)
         headers: dict[str, str] = {}
         offset, digest = 0, hashlib.sha256()
-        with _writing():
+        with writing():
             partial.parent.mkdir(parents=True, exist_ok=True)
-            guard = _read_note(note)
+            guard = read_note(note)
             have = partial.stat().st_size if guard and partial.exists() else 0
         if guard and have:
             same_place = guard.get("url") == url and guard.get("validator")
@@ -238,16 +243,16 @@ class Transport:
                     response.raw.drain_conn()
                 raise NotPublished(path)
             if status == 416:  # the partial is not a beginning of this file
-                _forget(partial, note)
+                forget(partial, note)
                 raise _Trouble("the server has no such byte range")
             if status not in (200, 206):
                 wait_s = _retry_after(response.headers.get("Retry-After"))
                 raise _Trouble(f"HTTP {status}", wait_s=wait_s, again=status in WORTH_RETRYING)
             if status == 206 and not _continues(response.headers.get("Content-Range", ""), offset):
-                _forget(partial, note)
+                forget(partial, note)
                 raise _Trouble("the server sent another byte range than asked for")
-            if status == 206 and not sha256 and _validator(response.headers) != guard.get("validator"):
-                _forget(partial, note)
+            if status == 206 and not sha256 and validator(response.headers) != guard.get("validator"):
+                forget(partial, note)
                 raise _Trouble("the file changed on the server since the last attempt")
             if status == 200:
                 offset = 0
@@ -255,16 +260,16 @@ class Transport:
             length = response.headers.get("Content-Length", "")
             expected = offset + int(length) if length.isdecimal() and not encoded else None
             if offset:
-                with _writing(), partial.open("rb") as stream:
+                with writing(), partial.open("rb") as stream:
                     while block := stream.read(1 << 20):
                         digest.update(block)
                 self._on_bytes(offset)
             elif expected is None or expected >= RESUME_FROM_BYTES:
-                with _writing():
+                with writing():
                     partial.unlink(missing_ok=True)
-                    _write_note(note, url, sha256, response.headers)
+                    write_note(note, url, sha256, response.headers)
             elif guard:
-                _forget(partial, note)
+                forget(partial, note)
             size = self._receive(response, partial, offset, digest, encoded, expected)
         if expected is not None and size != expected:
             self._on_bytes(-size)
@@ -273,13 +278,13 @@ class Transport:
         if (sha256 and found != sha256.lower()) or (size and _is_html(partial, path)):
             html = _is_html(partial, path)
             self._on_bytes(-size)
-            _forget(partial, note)
+            forget(partial, note)
             if offset:  # perhaps only what an earlier run had left was wrong
                 raise _Trouble("the resumed bytes do not match the published checksum")
             raise _Corrupt(
                 "sent a web page instead of the file" if html else "the bytes do not match the published checksum"
             )
-        with _writing():
+        with writing():
             partial.replace(target)
             note.unlink(missing_ok=True)
         return Fetched(size, found, mirror.name, resumed_from=offset)
@@ -291,11 +296,11 @@ class Transport:
         raw, size = response.raw, offset
         counted = offset
         window_start, window_bytes = time.monotonic(), 0
-        with _writing():
+        with writing():
             stream = partial.open("r+b" if offset else "wb")
         try:
             with stream:
-                with _writing():
+                with writing():
                     stream.seek(offset)
                 while expected is None or size < expected:
                     if self.stop.is_set():
@@ -309,7 +314,7 @@ class Transport:
                         raise _Trouble(f"{_plain(error)} after {size:,} bytes") from None
                     if not block:
                         break
-                    with _writing():
+                    with writing():
                         stream.write(block)
                     digest.update(block)
                     size += len(block)
@@ -321,7 +326,7 @@ class Transport:
                         if window_bytes < self.patience.slowest_bytes_per_s * elapsed:
                             raise _Trouble(f"only {window_bytes / elapsed:.0f} bytes/s")
                         window_start, window_bytes = time.monotonic(), 0
-                with _writing():
+                with writing():
                     stream.truncate(size)
             with suppress(Exception):
                 raw.drain_conn()  # lets the connection be used again for the next file
@@ -329,47 +334,6 @@ class Transport:
             self._on_bytes(-counted)
             raise
         return size
-
-
-def partial_of(target: Path) -> Path:
-    """Where the unfinished bytes of `target` are kept."""
-    return target.with_name(f".{target.name}.partial")
-
-
-class _writing:
-    """Turns an OSError of the block into CannotWrite: a full disk must not be taken for a broken connection."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            raise CannotWrite(error) from error
-
-
-def _forget(partial: Path, note: Path) -> None:
-    with _writing():
-        partial.unlink(missing_ok=True)
-        note.unlink(missing_ok=True)
-
-
-def _write_note(note: Path, url: str, sha256: str | None, headers: Any) -> None:
-    """Remember what the partial bytes belong to. A weak ETag may not guard a range (RFC 9110, section 13.1.5)."""
-    text = json.dumps({"url": url, "sha256": sha256, "validator": _validator(headers)})
-    note.write_text(text, encoding="utf-8")
-
-
-def _validator(headers: Any) -> str | None:
-    etag: str = headers.get("ETag", "")
-    return etag if etag.startswith('"') else headers.get("Last-Modified")
-
-
-def _read_note(note: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(note.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _continues(content_range: str, offset: int) -> bool:
@@ -392,7 +356,7 @@ def _is_html(partial: Path, path: str) -> bool:
     """Whether a login page or an error page came with status 200 in the place of a data file."""
     if path.endswith((".html", ".htm")):
         return False
-    with _writing(), partial.open("rb") as stream:
+    with writing(), partial.open("rb") as stream:
         head = stream.read(256).lstrip().lower()
     return head.startswith((b"<!doctype html", b"<html"))
 
