@@ -53,6 +53,9 @@ def build_store(
     is left behind) and for a full disk (what is done is kept for the next run).
     """
     dest = Path(dest)
+    for name, number in (("samples", samples), ("workers", workers)):
+        if number is not None and number < 1:
+            raise EcgqaError(f"{name} must be at least 1", found=str(number))
     questions = load_questions(Path(questions_root), splits, versions)
     recordings = find_recordings(questions, Path(records_root) if records_root is not None else None, rate)
     n_parallel = workers or min(8, os.cpu_count() or 1)

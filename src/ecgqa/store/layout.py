@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import Final
 
@@ -46,16 +47,17 @@ def signals_shape(path: Path) -> tuple[tuple[int, int, int], int]:
     broken = f"{path} is damaged"
     rebuild = "build the store again with --overwrite true"
     try:
-        with path.open("rb") as stream:
+        with path.open("rb") as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             if np.lib.format.read_magic(stream) != (1, 0):
                 raise ValueError("unknown .npy version")
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
             offset = stream.tell()
     except FileNotFoundError:
         raise EcgqaError(f"{path} is missing", expected="the ECGs of the store", fix=rebuild) from None
-    except (ValueError, OSError) as error:
-        raise EcgqaError(f"{broken}: {str(error).splitlines()[0]}", fix=rebuild) from None
-    if fortran or dtype != np.dtype("<i2") or len(shape) != 3 or shape[1] != N_LEADS:
+    except Exception as error:  # NumPy lets errors of Python's own tokenizer through, among others
+        raise EcgqaError(f"{broken}: {(str(error).splitlines() or [type(error).__name__])[0]}", fix=rebuild) from None
+    if fortran or dtype != np.dtype("<i2") or len(shape) != 3 or shape[1] != N_LEADS or min(shape) < 0:
         raise EcgqaError(broken, expected="int16 (n_ecgs, 12, n_samples)", found=f"{dtype} {shape}", fix=rebuild)
     expected, found = offset + shape[0] * bytes_per_ecg(shape[2]), path.stat().st_size
     if expected != found:
