@@ -38,7 +38,7 @@ def predict(
 
     from ecgqa.records import PREDICTIONS
     from ecgqa.tables import write_table
-    from ecgqa.training.predict import predict as run_prediction
+    from ecgqa.training.prediction import predict as run_prediction
 
     path = out or run / f"predictions-{split}.parquet"
     rows = run_prediction(

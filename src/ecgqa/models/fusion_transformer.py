@@ -165,7 +165,8 @@ class FusionTransformer(nn.Module):
             x = torch.cat([frames, separator.to(frames.dtype), more], 1)
             ragged = bool((n_frames < frames.shape[1]).any() | (n_more < more.shape[1]).any())
             if self.repairs.padding and ragged:
-                x, valid, *membership = _close_gaps(x, frames.shape[1], n_frames, n_more)
+                x, valid, *both = _close_gaps(x, frames.shape[1], n_frames, n_more)
+                membership = (both[0], both[1])
             else:
                 in_first = positions_below(n_frames, frames.shape[1])
                 in_second = positions_below(n_more, more.shape[1])

@@ -23,7 +23,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
 
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
+        temporary.touch()  # with the permissions the user asks for; the library would make it private
+        mode = temporary.stat().st_mode
         save_file(plain, temporary, metadata={"ecgqa": json.dumps(facts)})
+        temporary.chmod(mode)
 
 
 def read_tensors(path: Path, prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -37,7 +40,7 @@ def read_tensors(path: Path, prefix: str = "") -> tuple[dict[str, Tensor], dict[
             facts = json.loads((stream.metadata() or {}).get("ecgqa", "{}"))
             names = [name for name in stream.keys() if name.startswith(prefix)]  # noqa: SIM118
             return {name.removeprefix(prefix): stream.get_tensor(name) for name in names}, facts
-    except (SafetensorError, ValueError, OSError) as error:
+    except (SafetensorError, ValueError, OSError, RuntimeError) as error:
         raise EcgqaError(f"{path} is truncated or no safetensors file: {error}") from None
 
 

@@ -73,6 +73,7 @@ class Trainer:
             betas=recipe.optimizer.betas,
             eps=recipe.optimizer.eps,
             weight_decay=recipe.optimizer.weight_decay,
+            fused=True,
         )
         self.at = Progress()
         self.replica = self._replicate()
@@ -252,7 +253,7 @@ def micro_batch_size(batch_size: int, accumulation: int, n_processes: int) -> in
     parts = accumulation * n_processes
     if batch_size % parts:
         raise EcgqaError(
-            f"run.batch_size {batch_size} cannot be shared among {n_processes} processes x {accumulation} micro-batches",
+            f"run.batch_size {batch_size} cannot be shared by {n_processes} processes x {accumulation} micro-batches",
             expected=f"a multiple of {parts}",
             fix=f"--run.batch_size {max(parts, round(batch_size / parts) * parts)}",
         )

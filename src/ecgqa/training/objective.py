@@ -46,7 +46,7 @@ class Objective(Protocol):
         """Micro-batches of this process on its device, `batch_size` items each, without the first `skip`."""
 
     def loss(self, model: nn.Module, batch: Any) -> tuple[Tensor, Tensor, int]:
-        """Summed loss (scalar with gradient), how many terms were summed (scalar), and how many items they belong to."""
+        """Summed loss (scalar with gradient), how many terms were summed (scalar), and of how many items."""
 
     def name_batch(self, batch: Any) -> str:
         """Which items a batch holds, for a message."""

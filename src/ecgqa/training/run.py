@@ -48,14 +48,15 @@ def _train(recipe: Recipe, folder: Path, here: World, *, overwrite: bool) -> Non
         run_folder.begin(folder, recipe.to_dict(), identity, overwrite=overwrite)
     here.wait()
     if run_folder.finished(folder) is not None:
+        if here.is_first:
+            print("this run is finished already: nothing to do", file=sys.stderr)
         return
     trainer = Trainer(recipe, objective, folder, here)
-    if here.is_first and not again:
-        objective.write_files(folder)
-    here.wait()
-    if trainer.resume() and here.is_first:
+    resumed = trainer.resume()
+    if here.is_first and resumed:
         print(f"going on from update {trainer.at.update} of {trainer.total}", file=sys.stderr)
     elif here.is_first:
+        objective.write_files(folder)
         print(
             f"{recipe.model_name} with {sum(p.numel() for p in trainer.model.parameters()):,} parameters, "
             f"{objective.n_train:,} training items, {trainer.total} updates of {recipe.run.batch_size} "

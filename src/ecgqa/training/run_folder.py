@@ -50,6 +50,8 @@ def begin(folder: Path, recipe: Mapping[str, Any], identity: Mapping[str, Any], 
     if folder.exists():
         if not folder.is_dir():
             raise EcgqaError(f"{folder} is a file", expected="a folder for the run", fix="choose another --out")
+        for leftover in folder.glob(".*.partial"):  # of a killed start; the claim on the folder is ours
+            leftover.unlink()
         if any(folder.iterdir()):
             before = read_identity(folder)
             if before != identity:
@@ -110,7 +112,7 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 def absolute(folder: str | Path) -> Path:
     """`folder` as an absolute path; raises EcgqaError for a file system's root."""
-    path = Path(os.path.abspath(folder))
+    path = Path(os.path.abspath(folder))  # noqa: PTH100  (a link to another disk stays a link)
     if path == Path(path.anchor):
         raise EcgqaError(f"refusing to write to {path}", fix="name a folder")
     return path

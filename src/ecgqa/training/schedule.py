@@ -55,7 +55,7 @@ def learning_rate(update: int, total: int, peak: float, config: ScheduleConfig) 
 def tri_stage(
     update: int, total: int, peak: float, *, phases: tuple[float, float, float], start_scale: float, end_scale: float
 ) -> float:
-    """Linear from peak * start_scale, constant, exponential to peak * end_scale; stages are whole numbers of updates."""
+    """Linear from peak * start_scale, constant, exponential to peak * end_scale; stages are whole updates."""
     warmup, hold, decay = (int(share * total) for share in phases)
     if update < warmup:
         start = start_scale * peak
