@@ -162,8 +162,13 @@ def test_damage_and_loss_on_disk_are_repaired(server, tmp_path):
     get(server, dest)
     (dest / "records500/00000/00003_hr.dat").write_bytes(b"short")
     (dest / "records500/00000/00004_hr.hea").unlink()
-    assert get(server, dest).fetched == 2
+    body = server.files.pop("records500/00000/00004_hr.hea")
+    assert not get(server, dest).complete
+    assert not (dest / "manifest.json").exists(), "it would vouch for a file that is gone"
+    server.files["records500/00000/00004_hr.hea"] = body
+    assert get(server, dest).fetched == 1
     assert same(server, dest, "records500")
+    assert (dest / "manifest.json").exists()
 
 
 def test_a_folder_filled_by_other_means_is_adopted(server, tmp_path):

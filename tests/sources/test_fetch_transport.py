@@ -121,6 +121,13 @@ def test_a_server_that_ignores_ranges_starts_over(server, tmp_path):
     assert (tmp_path / "big.dat").read_bytes() == BIG
 
 
+def test_a_server_that_sends_another_range_is_not_believed(server, tmp_path):
+    server.faults["big.dat"] = [Fault(cut=1_200_000), Fault(wrong_range=True)]
+    client(server).fetch("big.dat", tmp_path / "big.dat")
+    assert (tmp_path / "big.dat").read_bytes() == BIG
+    assert [r.status for r in server.requests] == [200, 206, 200]
+
+
 def test_a_partial_file_that_is_too_long_is_dropped(server, tmp_path):
     server.faults["big.dat"] = [Fault(cut=1200000), Fault(status=404)]
     with pytest.raises(CannotFetch):

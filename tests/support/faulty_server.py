@@ -23,6 +23,7 @@ class Fault:
     reset: bool = False  # with cut: close it with a TCP reset
     ignore_range: bool = False
     ignore_if_range: bool = False
+    wrong_range: bool = False  # answer with 206 and the first bytes, whatever range was asked for
     drip_s: float = 0.0  # so many seconds between single bytes
     hang_s: float = 0.0  # so long before the answer begins
 
@@ -137,6 +138,8 @@ class FaultyServer:
             headers.setdefault("ETag", etag)
             if wanted and self.ranges and fresh and not fault.ignore_range:
                 start = int(wanted.removeprefix("bytes=").split("-")[0])
+                if fault.wrong_range:
+                    start = 0
                 if start >= len(body):
                     status, body = 416, b""
                 else:

@@ -204,6 +204,8 @@ def _fetch_records(
     report.bytes = sum(job.size for job in pending)
     new = [job for job in pending if not (folder / job.path).exists()]
     check_space(folder, sum(on_disk(job.size) for job in new))
+    if any(job.path in ledger.entries for job in pending):
+        (folder / MANIFEST).unlink(missing_ok=True)  # what it vouches for was damaged or lost since
     if pending:
         say(
             f"{len(pending):,} of {len(wanted):,} files to fetch or verify, about {readable(report.bytes)}, to {folder}"
