@@ -33,6 +33,11 @@ class Source(ABC):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.root)!r})"
 
+    @property
+    def name(self) -> str:
+        """What the records table says in column `source`: the data set, where it is not just the layout `kind`."""
+        return self.kind
+
     @abstractmethod
     def metadata(self) -> pl.DataFrame:
         """The raw metadata rows of the data set: its own columns and spellings as strings, ids as Int64."""

@@ -8,7 +8,7 @@ stand.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ecgqa.sources.base import Source
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 DATABASE: Final = "ptbxl_database.csv"
 STATEMENTS: Final = "scp_statements.csv"
+COHORT_KIND: Final = "synthetic-cohort"
+"""Kind in the manifest of a cohort that `ecgqa synth` wrote."""
 MASKED_AGE: Final = 300.0
 """PTB-XL's age of everyone older than 89 years."""
 AGE_IF_MASKED: Final = 90.0
@@ -46,6 +48,21 @@ class Ptbxl(Source):
         self._note(notes)
         return frame
 
+    @cached_property
+    def _cohort(self) -> dict[str, Any] | None:
+        """The manifest of a synthetic cohort, None for anything else in this layout."""
+        from ecgqa.artefacts import MANIFEST, read_manifest
+
+        if not (self.root / MANIFEST).is_file():
+            return None
+        manifest = read_manifest(self.root)
+        return manifest if manifest.get("kind") == COHORT_KIND else None
+
+    @property
+    def name(self) -> str:
+        """ "synthetic" for a synthetic cohort, else "ptbxl"."""
+        return "synthetic" if self._cohort else self.kind
+
     def metadata(self) -> pl.DataFrame:
         """`ptbxl_database.csv`, every column as string, but `ecg_id` and `patient_id` as Int64."""
         return self._metadata
@@ -58,10 +75,11 @@ class Ptbxl(Source):
         return frame.rename({frame.columns[0]: "code"})
 
     def digest(self) -> str:
-        """SHA-256 over the metadata file."""
+        """SHA-256 over the metadata file, and over how a synthetic cohort was made."""
         from ecgqa.artefacts import digest_file, digest_of
 
-        return digest_of([self.kind, digest_file(self.root / DATABASE)])
+        made = {key: self._cohort.get(key) for key in ("config", "ecgqa_version")} if self._cohort else None
+        return digest_of([self.kind, digest_file(self.root / DATABASE), made])
 
     def _read_records(self, rate: str) -> pl.DataFrame:
         import polars as pl
@@ -75,7 +93,7 @@ class Ptbxl(Source):
         sex = pl.col("sex").str.strip_chars().str.replace(r"\.0+$", "")
         published = pl.col(_PATH_COLUMN[rate]).str.strip_chars().str.replace(r"\.(hea|dat)$", "")
         records = frame.select(
-            pl.lit(self.kind).alias("source"),
+            pl.lit(self.name).alias("source"),
             "ecg_id",
             pl.col("patient_id").cast(pl.Int64),
             moment("recording_date").alias("recorded_at"),
