@@ -201,6 +201,7 @@ def _allocate(signals: Path, header: bytes, total: int) -> None:
                 os.posix_fallocate(stream.fileno(), 0, total)
             except OSError as error:
                 if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                    signals.unlink()  # or what could be reserved would keep the disk full
                     raise
         os.truncate(stream.fileno(), total)
 
@@ -231,10 +232,12 @@ def _read_journal(journal: Path, work: Mapping[str, object]) -> Iterator[Packed]
         return
     if lines[0] != json.dumps(work):
         return
-    for line in lines[1:-1]:  # a line without its newline was cut off by the kill
+    if lines[-1]:  # a line without its newline was cut off by the kill: what is appended must not continue it
+        with journal.open("a", encoding="utf-8") as stream:
+            stream.write("\n")
+    for line in lines[1:-1]:
         try:
-            entry = json.loads(line)
-        except ValueError:
-            return
-        row, n_samples, gains, recorded_at, flags = entry
+            row, n_samples, gains, recorded_at, flags = json.loads(line)
+        except (ValueError, TypeError):
+            continue
         yield Packed(row, n_samples, tuple(gains), recorded_at, tuple(flags))
