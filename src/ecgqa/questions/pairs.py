@@ -10,7 +10,7 @@ import numpy as np
 from ecgqa.questions.answers import Words, pack, relate, signature, unpack
 from ecgqa.questions.facts import NO_DATE, Bools, Facts, Ints, View
 from ecgqa.questions.grid import GridQuestion
-from ecgqa.questions.sampling import SplitLimits, draw, integers, keys_of, seed_of
+from ecgqa.questions.sampling import SplitLimits, draw, integers, keys_of, seed_of, whole
 from ecgqa.questions.singles import Drawn
 from ecgqa.records import NONE
 
@@ -116,7 +116,8 @@ class PairSampler:
             is_none = distinct[group] == 0
             limit = self.limits.compare_none if is_none else self.limits.compare_query
             drawn = draw(pairs[inverse == group], limit, seed_of(seed, int(distinct[group])))
-            yield Drawn(_spell(answers[index[group]], question.options), *_unpair(drawn))
+            if len(drawn):
+                yield Drawn(_spell(answers[index[group]], question.options), *_unpair(drawn))
 
     # -- different patients --------------------------------------------------------------------------------------
 
@@ -132,7 +133,7 @@ class PairSampler:
         positive = (first == before) & (second == after)
         used = self._used.setdefault(question.template.template_id, set())
 
-        def pick(quadrants: Bools, limit: int, name: str) -> Ints:
+        def pick(quadrants: Bools, limit: float, name: str) -> Ints:
             cells = Cells(members, starts, counts, first[quadrants], second[quadrants])
             return self._draw(cells, limit, used, seed_of(seed, name))
 
@@ -170,17 +171,18 @@ class PairSampler:
         kept[order[spelled.argmax(axis=0)[spelled.any(axis=0)]]] = True
         kept |= distinct == 0
         others = order[~kept[order]]
-        kept[others[: max(0, self.limits.compare_answers - int(kept.sum()))]] = True
+        kept[others[: max(0, round(self.limits.compare_answers) - int(kept.sum()))]] = True
         return [group for group in _shuffled(distinct, seed) if kept[group]]
 
-    def _draw(self, cells: Cells, limit: int, used: set[int], seed: int) -> Ints:
+    def _draw(self, cells: Cells, limit: float, used: set[int], seed: int) -> Ints:
         """At most `limit` unused pairs of different patients, drawn evenly over all pairs of the cells."""
+        count = whole(limit, seed)
         sizes = cells.sizes()
         ends = np.cumsum(sizes)
         total = int(ends[-1]) if len(ends) else 0
-        if not total or not limit:
+        if not total or not count:
             return np.zeros(0, dtype=np.int64)
-        n_tries = 4 * limit + 16
+        n_tries = 4 * count + 16
         everything = total <= 8 * n_tries
         tickets = np.arange(total, dtype=np.int64) if everything else integers(n_tries, total, seed)
         cell = np.searchsorted(ends, tickets, side="right")
@@ -195,7 +197,7 @@ class PairSampler:
             pairs = draw(pairs, len(pairs), seed)
         kept: list[int] = []
         for pair in pairs.tolist():
-            if len(kept) == limit:
+            if len(kept) == count:
                 break
             if pair not in used:
                 used.add(pair)

@@ -36,8 +36,15 @@ def keys_of(numbers: npt.ArrayLike, seed: int) -> Keys:
         return state ^ (state >> np.uint64(31))
 
 
-def draw(numbers: Ints, count: int, seed: int) -> Ints:
-    """At most `count` of the distinct `numbers`, in random order: those with the smallest keys."""
+def whole(limit: float, seed: int) -> int:
+    """A whole number of samples whose expectation is `limit`: 0.2 is one sample in a fifth of all cases."""
+    extra = float(keys_of(0, seed) >> np.uint64(11)) * 2.0**-53 < limit - int(limit)
+    return int(limit) + extra
+
+
+def draw(numbers: Ints, limit: float, seed: int) -> Ints:
+    """At most `limit` (see `whole`) of the distinct `numbers`, in random order: those with the smallest keys."""
+    count = whole(limit, seed)
     keys = keys_of(numbers, seed)
     if count < len(numbers) // 4:
         near = np.argpartition(keys, count)[:count]
@@ -51,7 +58,7 @@ def integers(count: int, high: int, seed: int) -> Ints:
     return np.minimum((fraction * high).astype(np.int64), high - 1)
 
 
-PerSplit = tuple[int, int, int]
+PerSplit = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -103,11 +110,11 @@ class Limits:
         return SplitLimits(**one)
 
     def scaled(self, scale: float) -> Limits:
-        """Every per-split limit times `scale`, rounded up, so that no kind of sample is lost."""
+        """Every per-split limit times `scale`; below one sample, a question is asked in that share of cases."""
         if not 0 < scale <= 1000:
             raise EcgqaError(f"the scale is {scale}", expected="a number above 0, e.g. 0.2")
         scaled: dict[str, Any] = {
-            limit.name: tuple(-int(-number * scale // 1) for number in value)
+            limit.name: tuple(number * scale for number in value)
             for limit in fields(self)
             if isinstance(value := getattr(self, limit.name), tuple)
         }
@@ -137,14 +144,14 @@ def read_limits(text: str) -> Limits:
 class SplitLimits:
     """`Limits` of one split."""
 
-    verify_yes: int
-    verify_no: int
+    verify_yes: float
+    verify_no: float
     no_per_yes: int
-    choose: int
-    query: int
-    query_none: int
-    compare_yes: int
-    compare_no: int
-    compare_query: int
-    compare_none: int
-    compare_answers: int
+    choose: float
+    query: float
+    query_none: float
+    compare_yes: float
+    compare_no: float
+    compare_query: float
+    compare_none: float
+    compare_answers: float

@@ -119,7 +119,8 @@ def _query(question: GridQuestion, view: View, rows: Ints, limits: SplitLimits, 
     for columns_of, group in groups:
         drawn = draw(group, limits.query, seed_of(seed, *columns_of))
         answered += len(drawn)
-        yield Drawn(tuple(sorted(words[column] for column in columns_of)), drawn)
+        if len(drawn):
+            yield Drawn(tuple(sorted(words[column] for column in columns_of)), drawn)
     none = draw(empty, min(limits.query_none, answered), seed_of(seed, NONE))
     if len(none):
         yield Drawn((NONE,), none)
