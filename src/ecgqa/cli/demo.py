@@ -1,0 +1,76 @@
+"""The command `ecgqa demo`: the other commands, one after the other, each shown before it runs."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+
+from ecgqa.errors import EcgqaError
+
+
+def demo(
+    dest: Path = Path("demo"),
+    records: Path | None = None,
+    questions: Path | None = None,
+    recipe: str = "ecg_transformer-tiny",
+    patients: int = 1500,
+    seed: int = 0,
+) -> int:
+    """Make the whole journey in small: ECGs, questions, store, model, baselines, report.
+
+    Example: ecgqa demo
+    Example: ecgqa demo --records /data/ptb-xl/1.0.3 --dest demo-ptbxl
+
+    Without --records a synthetic cohort is written first, and nothing else is needed: no data, no network. Each step is
+    an ecgqa command, printed before it runs. Steps that an earlier run finished are kept; an interrupted one goes on.
+
+    Args:
+        dest: folder for everything the journey makes
+        records: folder of PTB-XL (ptbxl_database.csv, records500/) to use instead of a synthetic cohort
+        questions: questions in the published layout to use instead of making them from the records' metadata
+        recipe: what to train: the name of a shipped recipe, or a YAML file
+        patients: patients of the synthetic cohort
+        seed: seed of the cohort, the questions and the training
+    """
+    if questions is not None and records is None:
+        raise EcgqaError("--questions needs the ECGs it asks about", fix="add --records FOLDER")
+    started = time.monotonic()
+    steps = _steps(dest, records, questions, recipe, patients, seed)
+    for number, words in enumerate(steps, 1):
+        print(f"\n[{number}/{len(steps)}] $ ecgqa {shlex.join(words)}", flush=True)
+        status = _run(words)
+        if status:
+            print(f"\nStopped at step {number} of {len(steps)}. The same command goes on from there.")
+            return status
+    report = dest / "report" / "report.html"
+    print(f"\nDone in {time.monotonic() - started:.0f} s. Open {report.absolute()}")
+    return 0
+
+
+def _steps(
+    dest: Path, records: Path | None, questions: Path | None, recipe: str, patients: int, seed: int
+) -> list[list[str]]:
+    """The command lines of the journey."""
+    cohort, attributes, store, run = (str(dest / name) for name in ("cohort", "attributes", "store", "run"))
+    made, predictions, report = (str(dest / name) for name in ("questions", "predictions", "report"))
+    steps = []
+    if records is None:
+        steps.append(["synth", cohort, "--patients", str(patients), "--seed", str(seed)])
+    ecgs = cohort if records is None else str(records)
+    if questions is None:
+        steps.append(["attributes", "build", ecgs, attributes])
+        steps.append(["questions", "build", attributes, made, "--seed", str(seed)])
+    asked = made if questions is None else str(questions)
+    steps.append(["store", "build", asked, store, "--records", ecgs])
+    steps.append(["train", recipe, "--data.store", store, "--out", run, "--run.seed", str(seed)])
+    steps.append(["predict", run, store, "--split", "test", "--out", f"{predictions}/model.parquet"])
+    steps.append(["baselines", store, "--split", "test", "--out", predictions])
+    steps.append(["report", store, predictions, "--dest", report])
+    return steps
+
+
+def _run(words: list[str]) -> int:
+    from ecgqa.cli.main import main
+
+    return main(words)
