@@ -93,7 +93,7 @@ def draw_ecg(
         axes.add_collection(LineCollection(upright + level, colors=colour, linewidths=weight, zorder=1))
 
     for strip in strips:
-        first, last = (max(int(round(t * fs_hz)), 0) for t in (strip.from_s, strip.to_s))
+        first, last = (round(t * fs_hz) for t in (strip.from_s, strip.to_s))
         values = millivolts[strip.lead, first : last + 1]
         x = strip.left_mm + (np.arange(values.size) / fs_hz) * MM_PER_S
         (line,) = axes.plot(
@@ -155,7 +155,7 @@ def _checked(ecg: HasMillivolts | tuple[NDArray[Any], float]) -> tuple[NDArray[n
         raise EcgqaError(
             "an ECG to draw needs twelve leads", expected="an array (12, n_samples)", found=f"shape {millivolts.shape}"
         )
-    if not fs_hz > 0:
+    if not fs_hz > 0 or not np.isfinite(fs_hz):
         raise EcgqaError(f"a sampling rate of {fs_hz} Hz cannot be drawn", expected="a positive number of hertz")
     return millivolts, fs_hz
 
@@ -164,6 +164,8 @@ def _arrange(layout: str, rhythm_lead: str, start_s: float) -> tuple[list[_Strip
     """Strips of a layout, and width and height of the sheet in millimetres."""
     if layout not in LAYOUTS:
         raise EcgqaError(f"no layout {layout!r}", expected=", ".join(LAYOUTS))
+    if start_s < 0:
+        raise EcgqaError(f"a drawing cannot start at {start_s} s", expected="0 or later")
     if rhythm_lead not in LEADS:
         raise EcgqaError(f"no lead {rhythm_lead!r}", expected=", ".join(LEADS))
     grid, _, rhythm = layout.partition("+")

@@ -13,10 +13,11 @@ def ventricular_beat(heart: Heart, rng: np.random.Generator) -> Heart:
     """A PVC: 140 to 175 ms wide, no P, ST and T against the QRS; from the right ventricle (like left bundle branch
     block) or from the left (like right bundle branch block), high or low."""
     beat = heart.copy()
+    beat.leads = heart.atrial_leads  # the heart lies in the chest as before; its conduction is another
     side = 1.0 if rng.random() < 0.6 else -1.0
     down = rng.choice([-1.0, 1.0]) * rng.uniform(0.35, 1.0)
     main = np.array([0.75 * side, down, 0.55 * side]) * rng.uniform(1.0, 1.4)
-    vector = np.array([main * 0.45 + [0, 0.05, 0.1], main * 1.05, main * 0.75 + rng.normal(0, 0.12, 3), main * 0.25])
+    vector = np.array([main * 0.45 + [0, 0.05, 0.1], main * 1.05, main * 0.75 + rng.normal(0, 0.22, 3), main * 0.25])
     stretch = rng.uniform(0.95, 1.15)
     replace_qrs(
         beat,
@@ -42,13 +43,14 @@ def atrial_beat(heart: Heart, rng: np.random.Generator) -> Heart:
 def paced_heart(heart: Heart, rng: np.random.Generator) -> Heart:
     """Pacing in the apex of the right ventricle: wide, to the left and up, negative in most chest leads."""
     beat = heart.copy()
+    beat.leads = heart.atrial_leads
     size = rng.uniform(0.9, 1.25)
     vector = size * np.array(
         [
             [0.10, -0.30, 0.20],
-            [0.42, -0.92, 0.78],
-            [0.48, -0.80, 0.86],
-            [0.40, -0.28, 0.50],
+            [0.36, -0.90, 0.92],
+            [0.42, -0.80, 1.00],
+            [0.34, -0.28, 0.55],
         ]
     )
     stretch = rng.uniform(0.98, 1.12)

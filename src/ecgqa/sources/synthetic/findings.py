@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ecgqa.records import LEADS
 from ecgqa.sources.synthetic.dipole import Floats, twelve_leads
@@ -93,7 +94,7 @@ def leads_showing(code: str, seen: Seen) -> tuple[str, ...]:
     return tuple(lead for lead, flag in zip(LEADS, chosen.tolist(), strict=True) if flag)
 
 
-def _repolarisation(chosen: np.ndarray) -> np.ndarray:
+def _repolarisation(chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Low or negative T in III, aVL and V1 is normal unless the neighbouring lead shows it too."""
     chosen = chosen.copy()
     for lead, neighbour in (("III", "aVF"), ("aVL", "I"), ("V1", "V2")):
@@ -122,7 +123,7 @@ AXES: Final = ("normal heart axis", "left axis deviation", "right axis deviation
 
 
 def heart_axis(seen: Seen) -> tuple[str, float]:
-    """Name and degrees of the frontal axis by the net deflections of I, II and aVF; lead II decides between 0 and -30."""
+    """Name and degrees of the frontal axis by the net deflections of I, II and aVF; II decides between 0 and -30."""
     one, two, foot = (float(seen.net_mv[_INDEX[lead]]) for lead in ("I", "II", "aVF"))
     degrees = float(np.degrees(np.arctan2(2 / np.sqrt(3) * foot, one)))
     if one >= 0:

@@ -15,17 +15,20 @@ from ecgqa.sources.synthetic.dipole import DOWER, LEAD_GAIN, TANGENT, Floats, ro
 
 _QRS_VECTOR: Final = np.array(
     [
-        [-0.16, -0.13, -0.36],  # septum: to the right and forward
-        [0.86, 0.47, 0.38],  # both ventricles, apex and left wall
-        [0.72, 0.32, 0.33],
-        [-0.15, 0.03, 0.56],  # base and posterior wall
+        [-0.14, -0.12, -0.44],  # septum: to the right and forward
+        [0.97, 0.47, 0.38],  # both ventricles, apex and left wall
+        [0.80, 0.32, 0.36],
+        [-0.14, 0.03, 0.60],  # base and posterior wall
         [-0.09, -0.02, 0.15],
     ]
 )
 _QRS_CENTRE_S: Final = np.array([0.027, 0.0345, 0.0425, 0.0555, 0.069])
-_QRS_WIDTH_S: Final = np.array([0.0105, 0.0085, 0.0062, 0.0065, 0.0070])
-_P_VECTOR: Final = np.array([[0.026, 0.062, -0.022], [0.052, 0.066, 0.030]])  # right, then left atrium
-_T_VECTOR: Final = np.array([0.21, 0.145, -0.175])
+_QRS_WIDTH_S: Final = np.array([0.0113, 0.0087, 0.0063, 0.0065, 0.0070])
+_P_VECTOR: Final = np.array([[0.045, 0.054, -0.036], [0.088, 0.056, 0.022]])  # right, then left atrium
+_T_VECTOR: Final = np.array([0.315, 0.145, -0.185])
+_P_LEAD_GAIN: Final = np.array([1.2, 1.0, 0.85, 0.75, 0.65, 0.58, 0.58, 0.65])
+_T_LEAD_GAIN: Final = np.array([1.2, 1.0, 0.9, 1.1, 0.88, 0.80, 0.90, 1.05])
+"""The atria lie higher and T starts nearer to the chest wall than the ventricles' dipole that Dower's matrix is for."""
 
 
 @dataclass
@@ -33,7 +36,9 @@ class Heart:
     """Parameters of one beat in one patient. Times in seconds from the start of the wave's own complex."""
 
     leads: Floats
-    """(8, 3) projection of the dipole on the independent leads of this chest."""
+    """(8, 3) projection of the ventricles' dipole on the independent leads of this chest."""
+    atrial_leads: Floats
+    """(8, 3) the same for the atria; disease of the ventricles leaves it alone."""
     p_vector: Floats
     """(2, 3) mV, right and left atrium."""
     p_centre_s: Floats
@@ -130,7 +135,7 @@ def sample_heart(rng: np.random.Generator, *, male: bool, age: float) -> Heart:
     vector = _QRS_VECTOR * size * wall
     vector = rotate_horizontal(vector, rng.normal(0, 9))
     vector = vector + rng.normal(0, 0.035, vector.shape)
-    axis = float(np.clip(rng.normal(47 - 0.75 * (age - 50), 21), -12, 84))
+    axis = float(np.clip(rng.normal(42 - 0.7 * (age - 50), 22), -12, 84))
     leads = DOWER * (LEAD_GAIN * np.exp(rng.normal(0, [0.06, 0.06, 0.2, 0.18, 0.16, 0.14, 0.12, 0.12])))[:, None]
     stretch = float(np.clip(rng.normal(1.04 if male else 0.99, 0.06), 0.86, 1.17))
     t_size = rng.lognormal(0.12 if male else -0.05, 0.24)
@@ -141,6 +146,7 @@ def sample_heart(rng: np.random.Generator, *, male: bool, age: float) -> Heart:
     p_vector = rotate_frontal(_P_VECTOR * p_size * np.exp(rng.normal(0, 0.15, (2, 1))), rng.normal(-2, 9))
     heart = Heart(
         leads=leads,
+        atrial_leads=leads * _P_LEAD_GAIN[:, None],
         p_vector=p_vector,
         p_centre_s=np.array([0.036, 0.064]) * p_stretch,
         p_width_s=np.array([0.018, 0.019]) * p_stretch,
@@ -151,7 +157,7 @@ def sample_heart(rng: np.random.Generator, *, male: bool, age: float) -> Heart:
         local_centre_s=np.zeros(0),
         local_width_s=np.zeros(0),
         local_mv=np.zeros((0, 8)),
-        t_mv=t_vector @ leads.T,
+        t_mv=(t_vector @ leads.T) * _T_LEAD_GAIN,
         t_early_mv=np.zeros(8),
         t_rise_s=float(0.063 * rng.lognormal(0, 0.10)),
         t_fall_s=float(0.049 * rng.lognormal(0, 0.08)),

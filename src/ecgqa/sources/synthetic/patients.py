@@ -15,7 +15,7 @@ _EPOCH: Final = datetime(1986, 1, 6, 8, 0, 0)
 _DAYS: Final = 15 * 365
 
 _RHYTHMS: Final[dict[str, float]] = {
-    "AFIB": 6.5, "AFLT": 4.0, "SVTAC": 3.5, "PACE": 4.0, "BIGU": 4.0, "STACH": 5.0, "SBRAD": 5.0, "SARRH": 5.0,
+    "AFIB": 4.5, "AFLT": 5.0, "SVTAC": 4.5, "PACE": 5.5, "BIGU": 4.5, "STACH": 5.0, "SBRAD": 5.0, "SARRH": 5.0,
     "PVC": 6.0, "PAC": 6.0,
 }  # fmt: skip
 _ECTOPY: Final = ("PVC", "PAC")
@@ -120,10 +120,14 @@ def plan_patient(seed: int, patient_id: int) -> list[RecordPlan]:
     moment = _EPOCH + timedelta(days=float(rng.uniform(0, _DAYS)))
     fold = int(rng.integers(1, 11))
     state = _State()
-    if rng.random() < 0.36:
+    turn = _turn(seed, patient_id)
+    if turn < _NORMAL_SHARE:
         state.rhythm = str(rng.choice(["SR", "SBRAD", "STACH", "SARRH"], p=[0.86, 0.05, 0.04, 0.05]))
     else:
-        for _ in range(int(rng.choice([1, 2, 3, 4], p=[0.34, 0.38, 0.20, 0.08]))):
+        _take(state, _code_at((turn - _NORMAL_SHARE) / (1 - _NORMAL_SHARE)), rng)
+        for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.34, 0.38, 0.20, 0.08]))):
+            _add_finding(state, rng)
+        if not any(":" not in code for code in state.codes()):  # a turned axis alone has no statement of its own
             _add_finding(state, rng)
     records: list[RecordPlan] = []
     for number in range(n_records):
@@ -150,6 +154,19 @@ def plan_patient(seed: int, patient_id: int) -> list[RecordPlan]:
 _CHOICES: Final = [*_RHYTHMS, *CONDITIONS]
 _PROBABILITY: Final = np.array([*_RHYTHMS.values(), *(c.weight for c in CONDITIONS.values())])
 _CUMULATIVE: Final = np.cumsum(_PROBABILITY / _PROBABILITY.sum())
+_NORMAL_SHARE: Final = 0.36
+"""Patients who start without any finding."""
+
+
+def _turn(seed: int, patient_id: int) -> float:
+    """A number in [0, 1) that decides the main finding. Golden-ratio steps spread it evenly over the patients, so that
+    even a small cohort has its share of every rare finding (Weyl's equidistributed sequence)."""
+    start = np.random.default_rng([seed, 0, 7]).random()
+    return float((start + patient_id * 0.6180339887498949) % 1.0)
+
+
+def _code_at(position: float) -> str:
+    return _CHOICES[min(int(np.searchsorted(_CUMULATIVE, position, side="right")), len(_CHOICES) - 1)]
 
 
 def _slot(code: str) -> str:
@@ -174,17 +191,20 @@ def _compatible(code: str, present: list[str]) -> bool:
 
 def _add_finding(state: _State, rng: np.random.Generator) -> None:
     for _ in range(25):
-        code = _CHOICES[int(np.searchsorted(_CUMULATIVE, rng.random()))]
-        if not _compatible(code, state.codes()):
-            continue
-        if code in _ECTOPY:
-            state.ectopy.add(code)
-        elif code in _RHYTHMS:
-            state.rhythm = code
-            state.bigeminy = str(rng.choice(["PVC", "PVC", "PAC"])) if code == "BIGU" else None
-        else:
-            state.findings[code] = _new_finding(code, rng)
-        return
+        code = _code_at(rng.random())
+        if _compatible(code, state.codes()):
+            _take(state, code, rng)
+            return
+
+
+def _take(state: _State, code: str, rng: np.random.Generator) -> None:
+    if code in _ECTOPY:
+        state.ectopy.add(code)
+    elif code in _RHYTHMS:
+        state.rhythm = code
+        state.bigeminy = str(rng.choice(["PVC", "PVC", "PAC"])) if code == "BIGU" else None
+    else:
+        state.findings[code] = _new_finding(code, rng)
 
 
 def _new_finding(code: str, rng: np.random.Generator) -> Finding:

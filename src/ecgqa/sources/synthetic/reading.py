@@ -151,7 +151,7 @@ def stage_columns(plan: RecordPlan, rng: np.random.Generator) -> tuple[str | Non
 
 
 def extra_beats_column(n_pvc: int, n_pac: int, rng: np.random.Generator) -> str | None:
-    """PTB-XL's extra_beats cell for the ectopic beats inside the record: "2VES,alles", "SVES1", sometimes only "3ES"."""
+    """PTB-XL's extra_beats cell for the ectopic beats inside the record: "2VES,alles", "SVES1", at times "3ES"."""
     if not (n_pvc or n_pac):
         return None
     if rng.random() < 0.22:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ecgqa.records import LEADS
 from ecgqa.sources.synthetic import findings, noise, reading
 from ecgqa.sources.synthetic.conditions import CONDITIONS
-from ecgqa.sources.synthetic.dipole import rotate_frontal, twelve_leads
+from ecgqa.sources.synthetic.dipole import Floats, rotate_frontal, twelve_leads
 from ecgqa.sources.synthetic.ectopy import atrial_beat, paced_heart, ventricular_beat
 from ecgqa.sources.synthetic.heart import Heart, sample_heart
 from ecgqa.sources.synthetic.patients import RecordPlan
@@ -59,7 +59,7 @@ def make_record(seed: int, plan: RecordPlan) -> MadeRecord:
     if paced:
         heart = paced_heart(heart, rng)
     shapes = [heart, atrial_beat(heart, rng), ventricular_beat(heart, rng)]
-    atrial_mv = {"AFIB": rng.uniform(0.05, 0.11), "AFLT": rng.uniform(0.13, 0.22)}.get(plan.rhythm, 0.0)
+    atrial_mv = {"AFIB": rng.uniform(0.05, 0.11), "AFLT": rng.uniform(0.16, 0.27)}.get(plan.rhythm, 0.0)
     clean, fiducials = render(shapes, beats, rhythm, rng, spikes=paced, atrial_mv=atrial_mv)
 
     electrodes = noise.noise_floor(rng)
@@ -89,7 +89,7 @@ def make_record(seed: int, plan: RecordPlan) -> MadeRecord:
         "extra_beats": reading.extra_beats_column(n_pvc, n_pac, rng),
         "pacemaker": "ja, pacemaker" if paced else None,
     }
-    attributes = [("heart_axis", axis, "yes", degrees, "deg")]
+    attributes: list[tuple[str, str, str, float | None, str]] = [("heart_axis", axis, "yes", degrees, "deg")]
     attributes += [("numeric_feature", name, _in_range(name, value), value, "s") for name, value in features.items()]
     parameters = _parameters(plan, rhythm, heart, fiducials, features, degrees)
     return MadeRecord(digital, clean, metadata, attributes, parameters, fiducials)
@@ -98,7 +98,7 @@ def make_record(seed: int, plan: RecordPlan) -> MadeRecord:
 def heart_of(seed: int, plan: RecordPlan) -> Heart:
     """The patient's heart on the day of the record: his own anatomy, a little drift, then what he suffers from."""
     anatomy = np.random.default_rng([seed, plan.patient_id, 2])
-    heart = sample_heart(anatomy, male=plan.male, age=plan.age - (0 if plan.number == 0 else plan.number * 0.0))
+    heart = sample_heart(anatomy, male=plan.male, age=plan.age)
     day = np.random.default_rng([seed, plan.patient_id, 5, plan.number])
     if plan.number:
         heart.qrs_vector = rotate_frontal(heart.qrs_vector, day.normal(0, 2.5))
@@ -123,22 +123,26 @@ def measure(fiducials: Fiducials) -> dict[str, float | None]:
     QRS runs from its onset to the J point and QT from QRS onset to the end of T. Both ends of a wave must lie inside
     the record. QTc is Bazett's, beat by beat, with the interval before the beat.
     """
-    inside = lambda *times: np.logical_and.reduce([(t >= 0) & (t < DURATION_S) for t in times])
     rr = np.diff(fiducials.r_peak_s)
     qt = fiducials.t_end_s - fiducials.qrs_onset_s
-    whole_t = inside(fiducials.qrs_onset_s, fiducials.t_end_s)
-    p = inside(fiducials.p_onset_s, fiducials.p_end_s)
+    whole_t = _inside(fiducials.qrs_onset_s, fiducials.t_end_s)
+    p = _inside(fiducials.p_onset_s, fiducials.p_end_s)
     values = {
         "rr interval": rr[rr < 2.0],
         "p duration": (fiducials.p_end_s - fiducials.p_onset_s)[p],
         "pr interval": (fiducials.qrs_onset_s - fiducials.p_onset_s)[p],
         "qrs duration": (fiducials.qrs_end_s - fiducials.qrs_onset_s)[
-            inside(fiducials.qrs_onset_s, fiducials.qrs_end_s)
+            _inside(fiducials.qrs_onset_s, fiducials.qrs_end_s)
         ],
         "qt interval": qt[whole_t],
         "qt corrected": (qt[1:] / np.sqrt(np.maximum(rr, 0.1)))[whole_t[1:]],
     }
     return {name: float(np.median(value)) if value.size else None for name, value in values.items()}
+
+
+def _inside(start_s: Floats, end_s: Floats) -> NDArray[np.bool_]:
+    """Beats whose wave begins and ends within the record; False for absent (NaN) waves."""
+    return np.asarray((start_s >= 0) & (end_s < DURATION_S))
 
 
 def _in_range(feature: str, value: float | None) -> str:

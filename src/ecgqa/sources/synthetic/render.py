@@ -73,7 +73,13 @@ def render(
     inside = (beats.onset_s + r_offset >= 0) & (beats.onset_s + r_offset < DURATION_S)
     onset = beats.onset_s
     fiducials = Fiducials(
-        *(a[inside] for a in (p_onset, p_end, onset, onset + r_offset, onset + qrs_duration, onset + qt, beats.shape))
+        p_onset_s=p_onset[inside],
+        p_end_s=p_end[inside],
+        qrs_onset_s=onset[inside],
+        r_peak_s=(onset + r_offset)[inside],
+        qrs_end_s=(onset + qrs_duration)[inside],
+        t_end_s=(onset + qt)[inside],
+        shape=beats.shape[inside],
     )
     return twelve_leads(signal), fiducials
 
@@ -109,7 +115,7 @@ def _add_beats(
     if heart.local_centre_s.size:
         parts.append(_repeat(onset, heart.local_centre_s, heart.local_width_s, gain[:, None, None] * heart.local_mv))
     if with_p.any():
-        p_mv = heart.p_vector @ heart.leads.T
+        p_mv = heart.p_vector @ heart.atrial_leads.T
         start = onset[with_p] - heart.pr_s
         parts.append(_repeat(start, heart.p_centre_s, heart.p_width_s, gain[with_p][:, None, None] * p_mv))
     scale = qt / 0.40

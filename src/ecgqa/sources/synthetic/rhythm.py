@@ -55,7 +55,8 @@ def plan_rhythm(code: str, rng: np.random.Generator, resting_rate: float) -> Rhy
     """A rhythm of the kind `code` for a patient with this resting rate."""
     rate = float(np.clip(resting_rate + rng.normal(0, 4), 61.5, 97))
     depth = float(rng.uniform(0.01, 0.05))
-    atrial_hz, conduction = 0.0, ()
+    atrial_hz = 0.0
+    conduction: tuple[int, ...] = ()
     if code == "SBRAD":
         rate = float(rng.uniform(40, 57))
     elif code == "STACH":

@@ -30,7 +30,8 @@ def add_q_waves(heart: Heart, weights: Floats, strength: float, *, loss: float =
     size = lead_qrs_size(heart)
     toward = np.clip(weights, 0, 1)
     mirror = np.clip(-weights, 0, 1)
-    depth = toward * (np.clip(early.max(axis=1), 0, 0.55) + 0.10 + 0.16 * size) - mirror * (0.15 + 0.22 * size)
+    wanted = np.clip(early.max(axis=1), 0, 0.55) + 0.12 + 0.13 * np.minimum(size, 1.6)
+    depth = toward * wanted - mirror * (0.15 + 0.22 * size)
     heart.add_local(0.024, 0.0115, -strength * depth)
     curve = heart.qrs_curve(np.arange(0.034, 0.062, 0.002))
     lost = toward * loss * np.clip(curve.max(axis=1), 0, None)
@@ -57,17 +58,24 @@ def invert_t(heart: Heart, weights: Floats, depth_mv: float, strength: float = 1
     heart.st_mv = heart.st_mv * (1 - share)
 
 
-def turn_axis_to(heart: Heart, degrees: float, *, first: int = 0, t_share: float = 0.3) -> None:
-    """Turn the forces from number `first` on in the frontal plane until the net axis is `degrees`."""
+def turn_axis_to(
+    heart: Heart, degrees: float, *, first: int = 0, t_share: float = 0.3, chest_share: float = 0.35
+) -> None:
+    """Turn the forces from number `first` on in the frontal plane until the net axis is `degrees`.
+
+    The chest leads follow by `chest_share` of the turn only: what they see depends on the horizontal plane.
+    """
     before = qrs_axis_degrees(heart)
     fixed, moving = heart.qrs_vector[:first], heart.qrs_vector[first:]
     for _ in range(4):  # the axis is measured on peaks, so the turn is found by correction
         delta = (degrees - qrs_axis_degrees(heart) + 180) % 360 - 180
-        moving = rotate_frontal(moving, delta)
+        moving = rotate_frontal(moving, float(delta))
         heart.qrs_vector = np.vstack([fixed, moving])
     turned = (degrees - before + 180) % 360 - 180
-    dipole, *_ = np.linalg.lstsq(heart.leads, heart.t_mv, rcond=None)
-    change = (rotate_frontal(dipole, float(np.clip(t_share * turned, -30, 30))) - dipole) @ heart.leads.T
+    back = rotate_frontal(heart.leads[2:], (1 - chest_share) * turned)
+    heart.leads = np.vstack([heart.leads[:2], back])
+    dipole = np.asarray(np.linalg.lstsq(heart.atrial_leads, heart.t_mv, rcond=None)[0])
+    change = (rotate_frontal(dipole, float(np.clip(t_share * turned, -30, 30))) - dipole) @ heart.atrial_leads.T
     heart.t_mv = heart.t_mv + change
 
 

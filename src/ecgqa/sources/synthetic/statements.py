@@ -1,7 +1,7 @@
 """SCP-ECG statements as PTB-XL names and sorts them, and its scp_statements.csv.
 
-Codes and names: ISO 11073-91064 (SCP-ECG); kinds, classes and spelling: PTB-XL's scp_statements.csv (Wagner et al. 2020,
-Sci Data 7:154, CC BY 4.0). Only the sixty statements that the cohort uses.
+Codes and names: ISO 11073-91064 (SCP-ECG); kinds, classes and spelling: PTB-XL's scp_statements.csv (Wagner et al.
+2020, Sci Data 7:154, CC BY 4.0). Only the sixty statements that the cohort uses.
 """
 
 from __future__ import annotations

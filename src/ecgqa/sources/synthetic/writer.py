@@ -104,10 +104,7 @@ def _check_space(folder: Path, n_records: int, records100: bool) -> None:
 def _parts(root: Path, seed: int, plans: list[Numbered], workers: int | None, records100: bool) -> Iterator[list[Rows]]:
     """Write the records in chunks, here or in worker processes, and yield the table rows as chunks are finished."""
     chunks = [plans[start : start + _CHUNK] for start in range(0, len(plans), _CHUNK)]
-    count = min(
-        workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or os.cpu_count() or 1,
-        len(chunks),
-    )
+    count = min(workers or usable_processors(), len(chunks))
     if count <= 1:
         for chunk in chunks:
             yield _write_chunk(root, seed, chunk, records100)
@@ -123,6 +120,12 @@ def _parts(root: Path, seed: int, plans: list[Numbered], workers: int | None, re
                 yield future.result()
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+def usable_processors() -> int:
+    """Processors that this process may use (not all of them in a container or under taskset)."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _leave_interrupts_to_parent() -> None:
@@ -156,7 +159,7 @@ def _at_100_hz(digital: NDArray[np.int16]) -> NDArray[np.int16]:
     from scipy.signal import resample_poly
 
     slow = resample_poly(digital.astype(np.float64), 1, 5, axis=1)
-    return np.clip(np.rint(slow), -32767, 32767).astype(np.int16)
+    return np.asarray(np.clip(np.rint(slow), -32767, 32767), dtype=np.int16)
 
 
 def _file_name(ecg_id: int, fs_hz: int) -> str:
