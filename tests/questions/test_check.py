@@ -232,7 +232,7 @@ def test_structure_problems_are_counted_and_the_rest_is_checked(tmp_path: Path) 
 
 def test_all_files_broken(tmp_path: Path) -> None:
     report = check_dataset(write_root(tmp_path, {"template/train/00000.json": b"{}"}))
-    assert report.n_errors == 1 and report.n_samples == {}
+    assert report.n_errors == 1 and report.n_samples == {"template/train": 0}
     assert "structure" in report.as_text()
 
 
@@ -295,6 +295,16 @@ def test_made_by_ecgqa(tmp_path: Path) -> None:
     assert check_dataset(root).release.name == "made by ecgqa"
     (root / "manifest.json").write_text("[" * 100_000)
     assert check_dataset(root).release.name == "unknown"
+
+
+@pytest.mark.real_data
+def test_a_release_with_a_shortened_shard(real_data: Path, tmp_path: Path) -> None:
+    root = write_root(tmp_path, {"template/valid/60000.json": [sample(60_000, ecg_id=[2])]}, lists=False)
+    for name in ("answers.csv", "answers_for_each_template.csv", "valid_ecgs.tsv"):
+        (root / name).write_bytes((real_data / "ecgqa/ptbxl" / name).read_bytes())
+    report = check_dataset(root)
+    expected = ("template/valid/60000.json: 1 samples, 4,663 in the release",)
+    assert finding(report, "shard-size").examples == expected
 
 
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

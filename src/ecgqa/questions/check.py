@@ -20,7 +20,7 @@ from ecgqa.questions.check_versions import check_duplicates, check_versions
 from ecgqa.questions.errata import ERRATA, case_slips
 from ecgqa.questions.findings import Findings, Severity
 from ecgqa.questions.layout import ShardFile, dataset_root, shard_files
-from ecgqa.questions.releases import Release, completeness, identify
+from ecgqa.questions.releases import Release, completeness, differing_shards, identify
 from ecgqa.questions.shards import PATH_KEY, Problem, parse_shard, read_bytes
 
 
@@ -109,12 +109,16 @@ def check_dataset(root: str | Path, *, records: str | Path | None = None) -> Che
     check_versions(frame, findings)
     check_duplicates(frame, findings)
 
-    counts = Counter(zip(frame["version"].cast(pl.String), frame["split"].cast(pl.String), strict=True))
     by_file = frame.group_by("file", maintain_order=True).len()
     rows = dict(zip(by_file["file"].cast(pl.String), by_file["len"], strict=True))
-    shard_rows = {(file.version, file.split, file.path.name): rows.get(file.where, 0) for file in files}
-    n_samples = {f"{version}/{split}": n for (version, split), n in counts.items()}
-    return CheckReport(root, release, n_samples, completeness(release, files, shard_rows), findings)
+    differing = differing_shards(release, files, rows)
+    findings.add(
+        Severity.WARNING, "shard-size", "number of samples is not that of the release", len(differing), differing
+    )
+    n_samples: Counter[str] = Counter()
+    for file in files:
+        n_samples[f"{file.version}/{file.split}"] += rows.get(file.where, 0)
+    return CheckReport(root, release, dict(n_samples), completeness(release, files, n_samples), findings)
 
 
 def _metadata(records: str | Path | None) -> pl.DataFrame | None:

@@ -161,7 +161,8 @@ class _Mapper:
         if matches is None:
             return self._parse_and_dump(data, where)
         # The paths are spliced into the text: what parse and dump would write, as the formatting was recognised.
-        texts, parts, start, n_kept = self._texts, [], 2, 0
+        texts, start, n_kept = self._texts, len(b"[\n"), 0
+        parts: list[bytes] = []
         mapped_before = PATH_KEY.encode() in data
         for match in matches:
             ids, end = match[1], match.end()

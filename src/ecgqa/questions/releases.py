@@ -77,26 +77,22 @@ def identify(root: Path, frame: pl.DataFrame, answers: AnswerLists | None, n_map
         if names:
             evidence.append(f"as in the {_NAMES[source]} release 1.0.2, byte by byte: {', '.join(names)}")
     best = max(same, key=lambda source: len(same[source]))
-    lists_match = bool(same[best])
-
+    made = manifest is not None and manifest.get("kind") != "mapped questions"
+    # The split lists alone do not make a release: other datasets are made for the same split.
+    listed = bool({ANSWERS, TEMPLATE_ANSWERS} & set(same[best]))
     late = _late_stage(frame, answers)
-    if lists_match or late:
-        source = best if lists_match else "ptbxl"
+    if not made and (listed or late):
+        source = best if listed else "ptbxl"
         version, why = _version(source, frame, late)
-        evidence += why
-        name = f"ECG-QA {version}, {_NAMES[source]} version"
-        if manifest is not None and manifest.get("kind") != "mapped questions":
-            name = f"made by ecgqa with the lists of {name}"
-        elif manifest is not None or n_mapped_files:
-            name = f"{name}, mapped to record paths"
-        return Release(name, source, version, evidence, thinned)
+        mapped = ", mapped to record paths" if manifest is not None or n_mapped_files else ""
+        return Release(f"ECG-QA {version}, {_NAMES[source]} version{mapped}", source, version, evidence + why, thinned)
     if manifest is not None:
         return Release("made by ecgqa", None, None, evidence, thinned)
     if frame.height:
         ids = frame["first"].drop_nulls()
         kind = kind_of_ids([int(ids.min())])  # type: ignore[arg-type]
         evidence.append(f"ECG ids {ids.min()!r} to {ids.max()!r} lie in the range of {_NAMES[kind]}")
-    evidence.append("answer and split lists are those of no known release")
+    evidence.append("the answer lists are those of no known release")
     return Release("unknown", None, None, evidence, thinned)
 
 
@@ -144,12 +140,24 @@ def _version(source: str, frame: pl.DataFrame, late: set[str]) -> tuple[str, lis
     return "1.0.2", [f'{why}; the lists say "old stage"']
 
 
-def completeness(
-    release: Release, files: Sequence[ShardFile], n_samples: Mapping[tuple[str, str, str], int]
-) -> list[str]:
+def differing_shards(release: Release, files: Sequence[ShardFile], n_samples: Mapping[str, int]) -> list[str]:
+    """Shards that do not have as many samples as in the release they belong to; `n_samples` by ShardFile.where."""
+    if release.source is None or release.thinned:
+        return []
+    found = []
+    for file in files:
+        total, start = SIZES[release.source][file.split], int(file.path.stem) if file.path.stem.isdecimal() else -1
+        expected = min(SHARD_SIZE, (total or 0) - start)
+        n = n_samples.get(file.where, 0)
+        if start >= 0 and total is not None and n != max(expected, 0):
+            found.append(f"{file.where}: {n:,} samples, {max(expected, 0):,} in the release")
+    return found
+
+
+def completeness(release: Release, files: Sequence[ShardFile], n_samples: Mapping[str, int]) -> list[str]:
     """One line per version and split: shards present of those released, and which are missing.
 
-    n_samples: rows by (version, split, file name).
+    n_samples: rows by "version/split".
     """
     lines = []
     present: dict[tuple[str, str], set[int]] = {}
@@ -164,7 +172,7 @@ def completeness(
                 continue
             missing = [start for start in expected if start not in starts]
             extra = sorted(starts - set(expected))
-            n = sum(count for (v, s, _), count in n_samples.items() if (v, s) == (version, split))
+            n = n_samples.get(f"{version}/{split}", 0)
             line = f"{version}/{split}: {len(expected) - len(missing)} of {len(expected)} shards, {n:,}"
             line += f" of {total:,} samples" if total else " samples"
             if missing:
