@@ -65,7 +65,7 @@ def call(function: Callable[..., Any], prog: str, words: list[str]) -> Any:
     parser = ArgumentParser(prog=prog, description=_description(function), formatter_class=Formatter, print_config=None)
     parser.add_argument("--config", action="config", help="YAML file with any of these options")
     parser.add_function_arguments(function, as_group=False, as_positional=True, sub_configs=False)
-    values = parser.instantiate_classes(parser.parse_args(_completed(function, words)))
+    values = parser.parse_args(_completed(function, words))
     return function(**{key: value for key, value in vars(values).items() if key != "config"})
 
 
