@@ -289,6 +289,13 @@ def test_old_releases_are_told_by_the_late_stage(tmp_path: Path, changes: Sample
     assert report.release.version == version
 
 
+def test_the_withdrawn_mimic_version_is_told_by_its_answers(tmp_path: Path) -> None:
+    root = write_root(tmp_path)
+    names = ["AV-junctional rhythm", "wandering pacemaker", "rSr' type in V1 or V2", *map(str, range(182))]
+    (root / "answers.csv").write_text("index,class\n" + "".join(f"{i},{name}\n" for i, name in enumerate(names)))
+    assert check_dataset(root).release.version == "1.0.2 before 2024-04-11 (withdrawn)"
+
+
 def test_made_by_ecgqa(tmp_path: Path) -> None:
     root = write_root(tmp_path)
     (root / "manifest.json").write_text(json.dumps({"kind": "questions", "ecgqa_version": "0.1.0"}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -154,6 +155,18 @@ def test_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(_Mapper, "map_shard", interrupt)
     with pytest.raises(KeyboardInterrupt):
+        map_dataset(root, records=records, dest=tmp_path / "new/out")
+    assert [p.name for p in (tmp_path / "new").iterdir() if not p.name.endswith(".lock")] == []
+
+
+def test_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, records = write_root(tmp_path / "q"), write_ptbxl_records(tmp_path / "e", [1, 2])
+
+    def no_space(self: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", no_space)
+    with pytest.raises(EcgqaError, match="No space left"):
         map_dataset(root, records=records, dest=tmp_path / "new/out")
     assert [p.name for p in (tmp_path / "new").iterdir() if not p.name.endswith(".lock")] == []
 

@@ -90,9 +90,7 @@ def map_dataset(
                 text, n, skipped = mapper.map_shard(read_bytes(file.path, file.where), file.where)
                 n_samples, n_skipped = n_samples + n, n_skipped + skipped
                 if not paths.missing or missing == "skip":
-                    target = draft.path / file.version / file.split / file.path.name
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(text)
+                    _write(draft.path / file.version / file.split / file.path.name, text, dest)
                 advance()
         if paths.missing and (missing == "error" or n_samples == 0):
             raise _missing_error(paths, n_samples + n_skipped)
@@ -107,6 +105,17 @@ def map_dataset(
             "first_missing": list(paths.missing)[:5],
         }
     return Mapped(dest, kind, already_complete=False, **draft.counts)
+
+
+def _write(path: Path, data: bytes, dest: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise EcgqaError(
+            f"{dest} cannot be written: {error.strerror or error}",
+            fix="make room, or choose another place with --dest; nothing half-written is left",
+        ) from None
 
 
 def _records_root(records: str | Path | None, kind: str | None, root: Path) -> tuple[Path, str]:

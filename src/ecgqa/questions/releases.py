@@ -35,6 +35,7 @@ _DIGESTS: Final = {
     "b6f8193a5e03bcf61f27fbee016fdd098fb7ace7ee1eb8167f94bcb687bbe557": ("mimic-iv-ecg", "valid_ecgs.tsv"),
 }
 """SHA-256 of the small files of the release 1.0.2."""
+_EARLY_MIMIC: Final = frozenset({"AV-junctional rhythm", "wandering pacemaker", "rSr' type in V1 or V2"})
 _NAMES: Final = {"ptbxl": "PTB-XL", "mimic-iv-ecg": "MIMIC-IV-ECG"}
 
 
@@ -86,7 +87,11 @@ def identify(root: Path, frame: pl.DataFrame, answers: AnswerLists | None, n_map
         version, why = _version(source, frame, late)
         mapped = ", mapped to record paths" if manifest is not None or n_mapped_files else ""
         return Release(f"ECG-QA {version}, {_NAMES[source]} version{mapped}", source, version, evidence + why, thinned)
-    if manifest is not None:
+    if not made and answers is not None and _EARLY_MIMIC.issubset(answers.classes) and len(answers.classes) == 185:
+        evidence.append("answers.csv has the 185 answers of the first MIMIC-IV-ECG version (188 since 2024-04-11)")
+        version = "1.0.2 before 2024-04-11 (withdrawn)"
+        return Release(f"ECG-QA {version}, MIMIC-IV-ECG version", None, version, evidence, thinned)
+    if manifest is not None and made:
         return Release("made by ecgqa", None, None, evidence, thinned)
     if frame.height:
         ids = frame["first"].drop_nulls()
