@@ -65,5 +65,8 @@ def test_files_that_are_no_table(tmp_path):
 
 
 def test_options_leave_out_none_only():
-    assert options_of(["lead I", "none", "none of myocardial infarction"]) == ["lead I", "none of myocardial infarction"]
+    assert options_of(["lead I", "none", "none of myocardial infarction"]) == [
+        "lead I",
+        "none of myocardial infarction",
+    ]
     assert len(LEADS) == len(set(LEADS)) == 12

@@ -11,9 +11,9 @@ LOG_EVERY_S = 30.0
 
 
 @contextmanager
-def progress(description: str, total: int | None, *, unit: str = "", log_every_s: float = LOG_EVERY_S) -> Iterator[
-    Callable[..., None]
-]:
+def progress(
+    description: str, total: int | None, *, unit: str = "", log_every_s: float = LOG_EVERY_S
+) -> Iterator[Callable[..., None]]:
     """Yield `advance(n=1, note="")`; shows done/total, rate and time left on standard error until the block ends."""
     if sys.stderr.isatty():
         from rich.console import Console

@@ -120,13 +120,15 @@ RECORDS: Final = TableSchema(
         "source": Column(pl.String(), "data set the ECG comes from, e.g. ptbxl"),
         "ecg_id": Column(pl.Int64(), "the data set's own id of the ECG (MIMIC-IV-ECG: study_id)"),
         "patient_id": Column(pl.Int64(), "the data set's own id of the patient", nullable=True),
-        "recorded_at": Column(pl.Datetime("us"), "date and time of the recording, shifted where the source shifts it",
-                              nullable=True),
+        "recorded_at": Column(
+            pl.Datetime("us"), "date and time of the recording, shifted where the source shifts it", nullable=True
+        ),
         "path": Column(pl.String(), "record path below the source's root, '/' separated, without extension"),
         "fs_hz": Column(pl.Float64(), "sampling rate", "Hz", nullable=True),
         "n_samples": Column(pl.Int32(), "samples per lead", nullable=True),
-        "gain_per_mv": Column(pl.List(pl.Float64()), "int16 units per millivolt, one per lead in canonical order",
-                              "1/mV", nullable=True),
+        "gain_per_mv": Column(
+            pl.List(pl.Float64()), "int16 units per millivolt, one per lead in canonical order", "1/mV", nullable=True
+        ),
         "signal_row": Column(pl.Int32(), "row of the store's signals.npy", nullable=True),
         "sex": Column(pl.Enum(["female", "male"]), "sex as recorded", nullable=True),
         "age": Column(pl.Float64(), "age at recording", "years", nullable=True),
@@ -174,8 +176,9 @@ PREDICTIONS: Final = TableSchema(
         "version": Column(_enum(Version), "template or paraphrased wording"),
         "run": Column(pl.String(), "name of the model run"),
         "answer": Column(_STRINGS, "given answer, a set; the empty set is written ['none']; empty list if not ok"),
-        "scores": Column(pl.List(pl.Float32()),
-                         "probability of each option, in the order of options_of(candidates)", nullable=True),
+        "scores": Column(
+            pl.List(pl.Float32()), "probability of each option, in the order of options_of(candidates)", nullable=True
+        ),
         "status": Column(_enum(Status), "ok, unparseable, refused or failed"),
         "raw": Column(pl.String(), "reply as received, where there was one", nullable=True),
     },

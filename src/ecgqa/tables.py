@@ -33,7 +33,9 @@ def conform(frame: pl.DataFrame, schema: TableSchema, *, where: str = "table") -
         raise EcgqaError(f"{where} does not fit the {schema.name} table: {reason}") from None
     for name, column in schema.columns.items():
         if not column.nullable and frame[name].null_count():
-            raise EcgqaError(f"{where}: column {name!r} of the {schema.name} table has {frame[name].null_count()} nulls")
+            raise EcgqaError(
+                f"{where}: column {name!r} of the {schema.name} table has {frame[name].null_count()} nulls"
+            )
     extra = [name for name in frame.columns if name not in schema.columns]
     return frame.select([*schema.columns, *extra])
 
@@ -53,7 +55,7 @@ def write_table(frame: pl.DataFrame, path: str | Path, schema: TableSchema, *, r
 
 
 def read_table(path: str | Path, schema: TableSchema) -> pl.DataFrame:
-    """Read a Parquet file and check it against `schema`; raises EcgqaError if it is absent, damaged or another table."""
+    """Read a Parquet file and check it against `schema`; raises EcgqaError if absent, damaged or another table."""
     return conform(_open(path, schema).collect(), schema, where=str(path))
 
 

@@ -40,7 +40,7 @@ _FLAT = {name: entry for group in COMMANDS.values() for name, entry in group.ite
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit status (0 done, 1 the data is wrong, 2 the command is wrong, 130 interrupted)."""
+    """Run one command; returns the exit status (0 done, 1 data wrong, 2 command wrong, 130 interrupted)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help", "help"):
         print(_overview())

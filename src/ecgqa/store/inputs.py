@@ -91,7 +91,7 @@ def find_recordings(questions: Questions, records_root: Path | None, rate: str) 
     frame = source.records(rate).filter(pl.col("ecg_id").is_in(wanted.implode())).sort("ecg_id", maintain_order=True)
     frame = _one_path_each(frame, str(records_root))
     paths = [os.path.join(source.root, path) for path in frame["path"]]  # noqa: PTH118  (Path is slow for 10^6 of them)
-    return Recordings(source.kind, frame, paths, digest_of([source.kind, source.digest(), rate]))
+    return Recordings(source.name, frame, paths, digest_of([source.name, source.digest(), rate]))
 
 
 def _one_path_each(frame: pl.DataFrame, where: str) -> pl.DataFrame:
