@@ -44,6 +44,7 @@ def _voltage(heart: Heart, sokolow_mv: float) -> None:
         vector = heart.qrs_vector.copy()
         vector[1:] *= factor
         vector[0] *= factor**0.4
+        heart.leads = heart.leads * np.where(np.arange(8) < 2, factor**-0.4, 1.0)[:, None]
         heart.qrs_vector = vector
         heart.local_mv = heart.local_mv * factor**0.5
 
@@ -122,5 +123,7 @@ def q_waves(heart: Heart, strength: float, rng: np.random.Generator, territory: 
 def abnormal_qrs(heart: Heart, strength: float, rng: np.random.Generator, _: str) -> None:
     """Notched, splintered QRS and poor growth of R across the chest."""
     for time in (0.024, 0.048, 0.064):
-        heart.add_local(time * rng.normal(1, 0.05), 0.0048, rng.choice([-1.0, 1.0], 8) * rng.uniform(0.18, 0.38, 8))
-    heart.add_local(0.036, 0.011, -np.array([0, 0, 0.05, 0.25, 0.40, 0.35, 0.1, 0]))
+        heart.add_local(time * rng.normal(1, 0.05), 0.0048, rng.choice([-1.0, 1.0], 8) * rng.uniform(0.22, 0.42, 8))
+    r_wave = heart.qrs_curve(np.arange(0.02, 0.06, 0.002)).max(axis=1)
+    heart.add_local(0.036, 0.011, -np.clip(r_wave, 0, 1.2) * np.array([0, 0, 0.6, 0.85, 0.85, 0.75, 0.3, 0]))
+    heart.stretch_qrs(1.08)

@@ -21,12 +21,12 @@ KINDS: Final = ("baseline_drift", "static_noise", "burst_noise", "electrodes_pro
 """PTB-XL's column names."""
 
 VISIBLE: Final[dict[str, float]] = {
-    "baseline_drift": 0.10,
-    "static_noise": 0.024,
-    "burst_noise": 0.075,
+    "baseline_drift": 0.13,
+    "static_noise": 0.032,
+    "burst_noise": 0.13,
     "electrodes_problems": 0.50,
 }
-"""Size in mV from which a lead is named: root mean square; for bursts that of the worst 0.2 s; for electrodes the
+"""Size in mV from which a lead is named: root mean square; for bursts that within the worst 0.2 s; for electrodes the
 largest deviation."""
 
 ELECTRODES: Final = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -81,12 +81,12 @@ def noise_floor(rng: np.random.Generator) -> NDArray[np.float32]:
     drift. Sizes after undisturbed PTB-XL records (2 to 4 microvolts above 40 Hz, 4 to 8 between 5 and 40 Hz,
     20 to 45 below)."""
     white = rng.standard_normal((9, N_SAMPLES + 9), dtype=np.float32)
-    summed = np.cumsum(white, axis=1, dtype=np.float32)
-    tremor = (summed[:, 9:] - summed[:, :-9]) / np.float32(3.0)
+    tremor = _smoothed(white, 9)
     level = np.minimum(rng.lognormal(np.log(0.0042), 0.35, 9), 0.009).astype(np.float32)
     level[:3] *= 1.2
     total = np.float32(0.0013) * white[:, 9:] + level[:, None] * tremor
-    drift = np.float32(min(0.034 * rng.lognormal(0, 0.5), 0.065)) * _slow(rng, 9, 0.05, 0.35, 3)
+    drift = np.float32(0.034 * rng.lognormal(0, 0.5)) * _slow(rng, 9, 0.05, 0.35, 3)
+    drift *= np.minimum(1, 0.065 / np.maximum(drift.std(axis=1, keepdims=True), 1e-6))
     drift[:3] *= np.float32(0.65)
     return np.asarray(total + drift)
 
@@ -103,11 +103,11 @@ def disturbance(plan: NoisePlan, rng: np.random.Generator) -> NDArray[np.float32
     elif plan.kind == "static_noise":
         time = np.arange(N_SAMPLES, dtype=np.float32) / np.float32(FS_HZ)
         hum = np.sin(2 * np.pi * 50 * time[None] + rng.uniform(0, 2 * np.pi, (n, 1)).astype(np.float32))
-        share = rng.choice([0.0, 0.35, 0.9])
-        wave = _muscle(rng.standard_normal((n, N_SAMPLES + 4), dtype=np.float32)) + np.float32(2.0 * share) * hum
+        share = rng.choice([0.0, 0.7, 1.6])
+        wave = _tremor(rng, n) + np.float32(share) * hum
         total[rows] = size * wave / wave.std(axis=1, keepdims=True)
     elif plan.kind == "burst_noise":
-        wave = _muscle(rng.standard_normal((n, N_SAMPLES + 4), dtype=np.float32)) + 0.8 * _slow(rng, n, 2.0, 9.0, 5)
+        wave = _tremor(rng, n) + np.float32(0.8) * _slow(rng, n, 2.0, 9.0, 5)
         total[rows] = size * _windows(rng) * wave / wave.std(axis=1, keepdims=True)
     else:
         for row in rows:
@@ -115,10 +115,17 @@ def disturbance(plan: NoisePlan, rng: np.random.Generator) -> NDArray[np.float32
     return total
 
 
-def _muscle(white: NDArray[np.float32]) -> NDArray[np.float32]:
-    """White noise (k, n + 4) to noise around 20 to 120 Hz (k, n) of unit variance, by a five-point kernel."""
-    kernel = white[:, 4:] + white[:, 3:-1] - white[:, 1:-3] - white[:, :-4]
-    return np.asarray(kernel * np.float32(0.5))
+def _smoothed(white: NDArray[np.float32], length: int) -> NDArray[np.float32]:
+    """White noise (k, n + length) to its running mean (k, n), scaled to unit variance."""
+    summed = np.cumsum(white, axis=1, dtype=np.float32)
+    return np.asarray((summed[:, length:] - summed[:, :-length]) / np.float32(np.sqrt(length)))
+
+
+def _tremor(rng: np.random.Generator, n: int) -> NDArray[np.float32]:
+    """(n, 5000) muscle noise of about unit variance, most of it between 10 and 100 Hz."""
+    white = rng.standard_normal((n, N_SAMPLES + 23), dtype=np.float32)
+    fast = _smoothed(white, 4)[:, :N_SAMPLES]
+    return np.asarray(1.15 * fast - np.float32(0.5) * _smoothed(white, 23), dtype=np.float32)
 
 
 def _slow(rng: np.random.Generator, n: int, low_hz: float, high_hz: float, parts: int) -> NDArray[np.float32]:
@@ -159,7 +166,7 @@ def visible_leads(kind: str, leads_mv: NDArray[np.float32]) -> tuple[str, ...]:
     if kind == "electrodes_problems":
         size = np.abs(leads_mv).max(axis=1)
     elif kind == "burst_noise":
-        size = np.sqrt(np.square(leads_mv).reshape(12, -1, 100).mean(axis=2).max(axis=1))
+        size = leads_mv.reshape(12, -1, 100).std(axis=2).max(axis=1)
     else:
         size = leads_mv.std(axis=1)
     return tuple(lead for lead, value in zip(LEADS, size.tolist(), strict=True) if value >= VISIBLE[kind])

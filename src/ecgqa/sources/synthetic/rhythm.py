@@ -62,7 +62,7 @@ def plan_rhythm(code: str, rng: np.random.Generator, resting_rate: float) -> Rhy
     elif code == "STACH":
         rate, depth = float(rng.uniform(103, 140)), 0.008
     elif code == "SARRH":
-        rate, depth = float(rng.uniform(58, 85)), float(rng.uniform(0.15, 0.26))
+        rate, depth = float(rng.uniform(58, 85)), float(rng.uniform(0.12, 0.19))
     elif code == "AFIB":
         rate, atrial_hz = float(np.clip(rng.lognormal(np.log(88), 0.25), 52, 150)), float(rng.uniform(4.8, 8.0))
     elif code == "AFLT":
@@ -76,10 +76,11 @@ def plan_rhythm(code: str, rng: np.random.Generator, resting_rate: float) -> Rhy
         rate, depth = float(rng.choice([60, 65, 70, 72, 75, 80])), 0.0
     elif code == "BIGU":
         rate = float(rng.uniform(62, 84))
+    breathing_hz = float(rng.uniform(0.13, 0.19) if code == "SARRH" else rng.uniform(0.18, 0.33))
     return RhythmPlan(
         code,
         rate,
-        float(rng.uniform(0.18, 0.33)),
+        breathing_hz,
         float(rng.uniform(0, 2 * np.pi)),
         depth,
         atrial_hz=atrial_hz,

@@ -36,6 +36,8 @@ def add_q_waves(heart: Heart, weights: Floats, strength: float, *, loss: float =
     curve = heart.qrs_curve(np.arange(0.034, 0.062, 0.002))
     lost = toward * loss * np.clip(curve.max(axis=1), 0, None)
     heart.add_local(0.043, 0.0085, -strength * lost)
+    deep = heart.qrs_curve(np.arange(0.044, 0.076, 0.002)).min(axis=1)
+    heart.add_local(0.056, 0.0090, strength * toward * 0.6 * np.clip(-deep - 0.8, 0, None))
 
 
 def shift_st(heart: Heart, lead_mv: Floats) -> None:
