@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, set_parsing_settings
@@ -42,7 +44,8 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def _usage_name(action: argparse.Action) -> str:
-    return f"[{action.dest}]" if action.nargs in ("?", "*") else action.dest
+    more = "..." if "list[pathlib" in str(getattr(action, "_typehint", "")) else ""
+    return f"[{action.dest}]" if action.nargs in ("?", "*") else action.dest + more
 
 
 def _choices(action: argparse.Action) -> str:
@@ -59,8 +62,8 @@ def call(function: Callable[..., Any], prog: str, words: list[str]) -> Any:
     """Parse `words` by the signature and docstring of `function`, and call it; returns what it returns.
 
     Parameters without default are positional, the others are `--name value`; `--flag` alone means `--flag true`, and
-    `--some-name` is `--some_name`. `--config FILE.yaml` reads any of them from a file. Exits with status 2 if the
-    words do not fit.
+    `--some-name` is `--some_name`. A last positional parameter of type list[Path] takes any number of words.
+    `--config FILE.yaml` reads any of them from a file. Exits with status 2 if the words do not fit.
     """
     parser = ArgumentParser(prog=prog, description=_description(function), formatter_class=Formatter, print_config=None)
     parser.add_argument("--config", action="config", help="YAML file with any of these options")
@@ -88,4 +91,26 @@ def _completed(function: Callable[..., Any], words: list[str]) -> list[str]:
             if name in switches and not separator and following.lower() not in ("true", "false", "yes", "no"):
                 word += "=true"
         done.append(word)
-    return done
+    return _gathered(function, done)
+
+
+def _gathered(function: Callable[..., Any], words: list[str]) -> list[str]:
+    """`words` with the values of a last positional parameter of type list[Path] gathered into one YAML list."""
+    required = [
+        parameter
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.default is parameter.empty and parameter.kind is not parameter.KEYWORD_ONLY
+    ]
+    if not required or required[-1].annotation not in (list[Path], "list[Path]"):
+        return words
+    options: list[str] = []
+    values: list[str] = []
+    waiting = False  # for the value of an option
+    for word in words:
+        is_option = word.startswith("-") and word != "-"
+        (options if is_option or waiting else values).append(word)
+        waiting = is_option and "=" not in word and word not in ("-h", "--help")
+    many = values[len(required) - 1 :]
+    if not many or (len(many) == 1 and many[0].startswith("[")):
+        return [*values, *options]
+    return [*values[: len(required) - 1], json.dumps(many), *options]

@@ -61,8 +61,10 @@ def _is_released(path: Path) -> bool:
     return path.is_dir() and any((path / version.value).is_dir() for version in Version)
 
 
-def load_predictions(paths: Sequence[str | Path]) -> pl.DataFrame:
+def load_predictions(paths: Sequence[str | Path], split: str | None = None, version: str | None = None) -> pl.DataFrame:
     """Prediction rows of all `paths`: Parquet files, or folders whose *.parquet files are predictions.
+
+    split, version: keep only the rows of these.
 
     Raises EcgqaError if a file is no predictions table, or if two files hold the same run.
     """
@@ -74,7 +76,7 @@ def load_predictions(paths: Sequence[str | Path]) -> pl.DataFrame:
         if not files:
             raise EcgqaError(f"{path} holds no predictions", expected="*.parquet files", fix="ecgqa predict")
         for file in files:
-            frame = read_table(file, PREDICTIONS).select(PREDICTIONS.columns)
+            frame = read_table(file, PREDICTIONS).select(list(PREDICTIONS.columns))
             for run in frame["run"].unique(maintain_order=True):
                 if run in holder:
                     raise EcgqaError(
@@ -86,7 +88,13 @@ def load_predictions(paths: Sequence[str | Path]) -> pl.DataFrame:
             frames.append(frame)
     if not frames:
         raise EcgqaError("no predictions given", expected="one or more predictions.parquet files")
-    return pl.concat(frames)
+    found = pl.concat(frames)
+    for name, value in (("split", split), ("version", version)):
+        if value is not None:
+            found = found.filter(pl.col(name).cast(pl.String) == value)
+    if found.is_empty():
+        raise EcgqaError(f"there are no predictions of split {split or 'any'}, version {version or 'any'}")
+    return found
 
 
 @dataclass(frozen=True)
