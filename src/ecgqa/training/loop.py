@@ -6,8 +6,8 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -101,15 +101,15 @@ class Trainer:
         try:
             with _asked_to_stop(self), progress("training", self.total, unit="updates") as advance:
                 advance(self.at.update)
-                self._train(log, started, advance)
+                with closing(self._groups()) as groups:  # ends the thread that makes batches ahead
+                    self._train(groups, log, started, advance)
         finally:
             if log:
                 log.close()
         return self.at
 
-    def _train(self, log: MetricsLog | None, started: float, advance: Any) -> None:
+    def _train(self, groups: Iterator[list[Any]], log: MetricsLog | None, started: float, advance: Any) -> None:
         at, run = self.at, self.recipe.run
-        groups = self._groups()
         window_started, window_items, note = time.monotonic(), 0, ""
         while True:
             if at.update and at.evaluated_at != at.update and self._is_due(run.eval_every):
@@ -150,16 +150,17 @@ class Trainer:
     def _ran_dry(self) -> bool:
         return 0 < self.recipe.run.patience <= self.at.without_gain
 
-    def _groups(self) -> Iterator[list[Any]]:
+    def _groups(self) -> Generator[list[Any]]:
         """The micro-batches of each update to come, from where the run stands; an epoch's last group may be shorter."""
         epoch, skip = self.at.epoch, self.at.batch_in_epoch
         while True:
             group: list[Any] = []
-            for batch in self.objective.batches(epoch, skip, self.micro_batch, self.world):
-                group.append(batch)
-                if len(group) == self.recipe.run.accumulation:
-                    yield group
-                    group = []
+            with closing(self.objective.batches(epoch, skip, self.micro_batch, self.world)) as batches:
+                for batch in batches:
+                    group.append(batch)
+                    if len(group) == self.recipe.run.accumulation:
+                        yield group
+                        group = []
             if group:
                 yield group
             epoch, skip = epoch + 1, 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -42,7 +42,7 @@ class Objective(Protocol):
     def n_batches(self, batch_size: int, world: World) -> int:
         """Micro-batches of an epoch, the same for every process."""
 
-    def batches(self, epoch: int, skip: int, batch_size: int, world: World) -> Iterator[Any]:
+    def batches(self, epoch: int, skip: int, batch_size: int, world: World) -> Generator[Any]:
         """Micro-batches of this process on its device, `batch_size` items each, without the first `skip`."""
 
     def loss(self, model: nn.Module, batch: Any) -> tuple[Tensor, Tensor, int]:

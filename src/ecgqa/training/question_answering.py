@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -111,11 +111,11 @@ class QuestionAnswering:
     def n_batches(self, batch_size: int, world: World) -> int:
         return len(self._train_loader(batch_size, world))
 
-    def batches(self, epoch: int, skip: int, batch_size: int, world: World) -> Iterator[Batch]:
+    def batches(self, epoch: int, skip: int, batch_size: int, world: World) -> Generator[Batch]:
         loader = self._train_loader(batch_size, world)
         loader.set_epoch(epoch)
         loader.skip(skip)
-        return iter(loader)
+        yield from loader
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, int]:
         terms, weights = answer_losses(model(batch), batch, self.recipe.objective.loss)
