@@ -51,8 +51,10 @@ def _voltage(heart: Heart, sokolow_mv: float) -> None:
 
 def high_voltage(heart: Heart, strength: float, rng: np.random.Generator, _: str) -> None:
     """Tall QRS everywhere, ST and T in proportion, as in thin young people."""
-    factor = rng.uniform(2.0, 2.5)
+    factor = float(np.clip(rng.uniform(3.1, 4.0) / lead_qrs_size(heart).max(), 1.0, 2.5))
+    limb = float(np.clip(rng.uniform(2.2, 2.8) / (factor * lead_qrs_size(heart)[:2].max()), 1.0, 1.6))
     heart.qrs_vector = heart.qrs_vector * factor
+    heart.leads = heart.leads * np.where(np.arange(8) < 2, limb, 1.0)[:, None]
     heart.t_mv = heart.t_mv * 1.4
 
 

@@ -66,7 +66,7 @@ def _plan_one(kind: str, rng: np.random.Generator) -> NoisePlan:
         return NoisePlan(kind, ELECTRODES[:3], rng.uniform(1.15, 1.35))
     if place < 0.93:  # limbs and the next chest lead
         return NoisePlan(kind, ELECTRODES[:4], rng.uniform(1.15, 1.35))
-    return NoisePlan(kind, ELECTRODES, rng.uniform(1.5, 2.2))
+    return NoisePlan(kind, ELECTRODES, rng.uniform(1.25, 1.7))
 
 
 def electrodes_to_leads(potentials: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -45,9 +45,9 @@ def st_depression(heart: Heart, strength: float, rng: np.random.Generator, terri
 
 
 def st_elevation(heart: Heart, strength: float, rng: np.random.Generator, territory: str) -> None:
-    """ST raised by 0.15 to 0.25 mV with upright T."""
+    """ST raised by 0.2 to 0.3 mV with upright T."""
     weights = np.clip(TERRITORIES[territory], 0, 1)
-    shift_st(heart, rng.uniform(0.16, 0.25) * weights)
+    shift_st(heart, rng.uniform(0.20, 0.30) * weights)
     blend_t(heart, weights, 0.40, 0.4)
 
 
