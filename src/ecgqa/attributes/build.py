@@ -15,7 +15,7 @@ from ecgqa.attributes.ptbxl import ptbxl_attributes
 from ecgqa.errors import EcgqaError
 from ecgqa.records import ATTRIBUTES, RECORDS
 
-KIND = "attributes"
+KIND = "table of attributes"
 POOLS = ("released", "all")
 
 

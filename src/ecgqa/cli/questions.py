@@ -86,7 +86,7 @@ def build(
         "splits": None if lists is None else digest_of(lists),
     }
     config = {"seed": seed, "preset": preset, "templates": chosen, "limits": asdict(scaled), "wording": "built-in"}
-    with artefact_folder(dest, kind="questions", inputs=inputs, config=config, overwrite=overwrite) as draft:
+    with artefact_folder(dest, kind="question dataset", inputs=inputs, config=config, overwrite=overwrite) as draft:
         if not draft.complete:
             built = build_questions(
                 table, records, seed=seed, splits=lists, vocabulary=vocabulary, templates=chosen, limits=scaled

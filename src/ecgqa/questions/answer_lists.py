@@ -94,8 +94,13 @@ def asked_answer(attribute: str, listed: Sequence[str]) -> str:
 
 
 def read_split_ecgs(root: str | Path) -> dict[str, list[int]]:
-    """The ECGs each split may use, from the `*_ecgs.tsv` files present (index, ECG id), in file order."""
-    root = dataset_root(root)
+    """The ECGs each split may use, from the `*_ecgs.tsv` files present (index, ECG id), in file order.
+
+    A folder that holds these lists and nothing else will do.
+    """
+    if not any((Path(root) / f"{split.value}_ecgs.tsv").is_file() for split in Split):
+        root = dataset_root(root)
+    root = Path(root)
     paths = {split.value: root / f"{split.value}_ecgs.tsv" for split in Split}
     return {split: read_split_list(path)["ecg_id"].to_list() for split, path in paths.items() if path.is_file()}
 
