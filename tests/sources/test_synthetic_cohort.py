@@ -62,7 +62,7 @@ def test_same_bytes_for_any_number_of_workers(tmp_path: Path) -> None:
 
 
 def test_a_record_does_not_depend_on_the_size_of_the_cohort(plans: list) -> None:
-    ecg_id, plan = plans[5]
+    _, plan = plans[5]
     assert plan_patient(SEED, plan.patient_id)[plan.number] == plan
     np.testing.assert_array_equal(make_record(SEED, plan).digital, make_record(SEED, plan).digital)
 

@@ -29,10 +29,12 @@ def synth(
         records100: Also write 100 Hz copies below records100/.
         overwrite: Replace a cohort that was made with other settings.
     """
+    from shlex import quote
+
     from ecgqa.artefacts import read_manifest
     from ecgqa.sources.synthetic import write_cohort
 
     write_cohort(dest, n_patients=patients, seed=seed, workers=workers, records100=records100, overwrite=overwrite)
     counts = read_manifest(dest)["counts"]
     print(f"{dest}: {counts['records']} ECGs of {counts['patients']} synthetic patients")
-    print(f"next: ecgqa attributes build {dest} ATTRIBUTES")
+    print(f"next: ecgqa attributes build {quote(str(dest))} attributes")

@@ -116,7 +116,7 @@ def draw_ecg(
         _separators(axes, strips, layout)
     if markers:
         _mark(axes, strips, markers, _ROW_MM[layout], height_mm - _TOP_MM)
-    axes.text(left, height_mm - 5.0, title or _title(ecg_id, age, sex), fontsize=9, va="center", color=_INK)
+    axes.text(left, height_mm - 5.0, _shortened(title or _title(ecg_id, age, sex)), fontsize=9, va="center", color=_INK)
     axes.text(right, height_mm - 5.0, "25 mm/s   10 mm/mV", fontsize=9, va="center", ha="right", color=_INK)
     axes.text(
         right,
@@ -227,6 +227,12 @@ def _mark(
         axes.text(
             _SIDE_MM + _PULSE_MM + 25.0 * index, top_mm + 2.5, f"| {name}", color=colour, fontsize=7.5, va="center"
         )
+
+
+def _shortened(title: str) -> str:
+    """One line that leaves room for speed and gain."""
+    words = " ".join(title.split())
+    return words if len(words) <= 105 else words[:104].rstrip() + "…"
 
 
 def _title(ecg_id: int | str | None, age: float | None, sex: str | None) -> str:

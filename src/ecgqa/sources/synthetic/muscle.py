@@ -40,7 +40,7 @@ def _voltage(heart: Heart, sokolow_mv: float) -> None:
         factor = min(wanted, room)
         room /= factor
         beyond = wanted / factor
-        heart.leads = heart.leads * np.array([1, 1, beyond, beyond**0.6, 1, beyond**0.4, beyond, beyond])[:, None]
+        heart.leads = heart.leads * np.array([1, 1, beyond, beyond**0.15, 1, beyond**0.4, beyond, beyond])[:, None]
         vector = heart.qrs_vector.copy()
         vector[1:] *= factor
         vector[0] *= factor**0.4

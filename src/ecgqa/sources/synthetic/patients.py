@@ -25,7 +25,7 @@ _NOT_WITH: Final[dict[str, frozenset[str]]] = {
         {"conduction", "fascicle", "voltage", "atrium", "pr", "infarction", "st", "t", "qt", "form", "PAC"}
     ),
     "AFIB": frozenset({"atrium", "pr", "PAC"}),
-    "AFLT": frozenset({"atrium", "pr", "PAC", "qt", "t"}),
+    "AFLT": frozenset({"atrium", "pr", "PVC", "PAC", "qt", "t"}),
     "SVTAC": frozenset({"atrium", "pr", "qt", "PVC", "PAC", "t"}),
     "STACH": frozenset({"pr", "qt"}),
     "BIGU": frozenset({"PVC", "PAC", "qt"}),
