@@ -251,33 +251,39 @@ def score(
     Raises EcgqaError for repeated or unknown samples, scores that are no probabilities, questions without options.
     """
     scorer = Scorer(questions, n_resamples=n_resamples, seed=seed)
+    return score_runs(scorer, predictions, subset=subset, about=about)[0]
+
+
+def score_runs(
+    scorer: Scorer, predictions: pl.DataFrame, *, subset: str = "all", about: Mapping[str, object] | None = None
+) -> tuple[Scores, dict[str, Measured]]:
+    """`score` with questions prepared already; also what was measured of each run, for `compare_measured`."""
     predictions = conform(predictions, PREDICTIONS, where="predictions")
     runs = predictions["run"].unique(maintain_order=True).to_list()
     if not runs:
         raise EcgqaError("there are no predictions to score", expected="at least one row of the predictions table")
     sizes = scorer.group_sizes()
-    rows, outcomes, classes, bins, confused, run_facts = [], [], [], [], [], {}
-    for run in runs:
-        measured = scorer.measure(predictions.filter(pl.col("run") == run))
-        rows.append(_rows(run, measured, sizes))
-        outcomes.append(_outcomes(scorer, measured.answered))
-        classes.append(class_table(scorer.asked, measured.answered))
-        bins.append(calibration(scorer.asked, measured.answered))
-        confused.append(confusion(scorer.asked, measured.answered))
-        run_facts[run] = {
-            "n_missing": measured.answered.n_missing,
-            "n_outside_candidates": measured.answered.n_outside,
-            "n_scored": int(measured.answered.scored.sum()),
+    measured = {run: scorer.measure(predictions.filter(pl.col("run") == run)) for run in runs}
+    answered = [found.answered for found in measured.values()]
+    resampler = scorer.resampler
+    facts = described(scorer.asked, resampler.n_ecgs, resampler.n_resamples, resampler.seed, LEVEL, subset)
+    run_facts = {
+        found.run: {
+            "n_missing": found.n_missing,
+            "n_outside_candidates": found.n_outside,
+            "n_scored": int(found.scored.sum()),
         }
-    facts = described(scorer.asked, scorer.resampler.n_ecgs, n_resamples, seed, LEVEL, subset) | dict(about or {})
-    return Scores(
-        table=pl.concat(rows),
-        outcomes=pl.concat(outcomes),
-        classes=pl.concat(classes),
-        calibration=pl.concat(bins),
-        confusion=pl.concat(confused),
-        about=facts | {"runs": run_facts},
+        for found in answered
+    }
+    scores = Scores(
+        table=pl.concat(_rows(run, found, sizes) for run, found in measured.items()),
+        outcomes=pl.concat(_outcomes(scorer, found) for found in answered),
+        classes=pl.concat(class_table(scorer.asked, found) for found in answered),
+        calibration=pl.concat(calibration(scorer.asked, found) for found in answered),
+        confusion=pl.concat(confusion(scorer.asked, found) for found in answered),
+        about=facts | dict(about or {}) | {"runs": run_facts},
     )
+    return scores, measured
 
 
 def _rows(run: str, measured: Measured, sizes: Mapping[tuple[str, str], tuple[int, int]]) -> pl.DataFrame:

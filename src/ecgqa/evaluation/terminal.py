@@ -59,11 +59,11 @@ def _leaderboard(scores: Scores) -> Table:
 
 def _print_groups(console: Console, scores: Scores, breakdown: str, metric: str) -> None:
     found = scores.table.filter(pl.col("breakdown") == breakdown, pl.col("metric") == metric)
-    table = _table(
-        f"{metric} by {breakdown.replace('_', ' ')}", [*(_run_label(run) for run in scores.runs), "n", "ECGs"]
-    )
+    ranked = sorted(scores.runs, key=lambda run: -(scores.value(run, metric) or 0.0))
+    runs = [run for run in ranked if run not in BASELINES][:3] + [run for run in ranked if run in BASELINES][:2]
+    table = _table(f"{metric} by {breakdown.replace('_', ' ')}", [*map(_run_label, runs), "n", "ECGs"])
     for group in found["group"].unique(maintain_order=True):
-        rows = [scores.row(run, metric, breakdown, group) for run in scores.runs]
+        rows = [scores.row(run, metric, breakdown, group) for run in runs]
         known = next(row for row in rows if row["n_questions"] is not None)
         counts = (f"{known['n_questions']:,}", f"{known['n_ecgs']:,}")
         table.add_row(_plain(group_name(group)), *map(_cell, rows), *counts)
@@ -120,7 +120,7 @@ def _table(first: str, others: Sequence[str]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column(first, overflow="fold")
     for name in others:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     return table
 
 
