@@ -12,6 +12,7 @@ import polars as pl
 
 from ecgqa import artefacts, tables
 from ecgqa.attributes.ptbxl import ptbxl_attributes
+from ecgqa.attributes.vocabulary import VOCABULARIES
 from ecgqa.errors import EcgqaError
 from ecgqa.records import ATTRIBUTES, RECORDS
 
@@ -115,5 +116,12 @@ def write_attributes(
 def read_attributes(folder: str | Path) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any]]:
     """Attribute table, records table and manifest of an attribute folder; raises EcgqaError if it is unfinished."""
     manifest = artefacts.read_manifest(folder, kind=KIND)
+    if manifest.get("vocabulary") not in VOCABULARIES:
+        raise EcgqaError(
+            f"{folder} uses an unknown vocabulary",
+            expected=" or ".join(VOCABULARIES),
+            found=str(manifest.get("vocabulary")),
+            fix="make it again with ecgqa attributes build",
+        )
     attributes = tables.read_table(Path(folder) / "attributes.parquet", ATTRIBUTES)
     return attributes, tables.read_table(Path(folder) / "records.parquet", RECORDS), manifest

@@ -65,7 +65,8 @@ PerSplit = tuple[float, float, float]
 class Limits:
     """How many samples of a question are drawn, each as (train, valid, test).
 
-    The defaults are those recovered from the release; where the release leaves one open, docs/construction.md says so.
+    The defaults are those recovered from the release. Open there, and chosen so that the totals come out within 2 %:
+    compare_yes and compare_no in train and valid, and compare_answers.
 
     Attributes:
         verify_yes: samples answered "yes", and as many "not sure", per single-verify question.
