@@ -102,7 +102,7 @@ def axis_right(heart: Heart, strength: float, rng: np.random.Generator, _: str) 
 
 
 def axis_extreme(heart: Heart, strength: float, rng: np.random.Generator, _: str) -> None:
-    turn_axis_to(heart, rng.uniform(-165, -105))
+    turn_axis_to(heart, rng.uniform(-160, -105))
 
 
 def long_pr(heart: Heart, strength: float, rng: np.random.Generator, _: str) -> None:

@@ -135,7 +135,7 @@ def sample_heart(rng: np.random.Generator, *, male: bool, age: float) -> Heart:
     vector = _QRS_VECTOR * size * wall
     vector = rotate_horizontal(vector, rng.normal(0, 9))
     vector = vector + rng.normal(0, 0.035, vector.shape)
-    axis = float(np.clip(rng.normal(42 - 0.7 * (age - 50), 22), -12, 84))
+    axis = float(np.clip(rng.normal(42 - 0.7 * (age - 50), 22), -10, 80))
     leads = DOWER * (LEAD_GAIN * np.exp(rng.normal(0, [0.06, 0.06, 0.2, 0.18, 0.16, 0.14, 0.12, 0.12])))[:, None]
     stretch = float(np.clip(rng.normal(1.04 if male else 0.99, 0.06), 0.86, 1.17))
     t_size = rng.lognormal(0.12 if male else -0.05, 0.24)
@@ -167,7 +167,8 @@ def sample_heart(rng: np.random.Generator, *, male: bool, age: float) -> Heart:
         qtc_s=float(np.clip(rng.normal(0.400 if male else 0.409, 0.013), 0.37, 0.438)),
         sinus_rate=float(np.clip(rng.normal(71, 9), 61.5, 96)),
     )
-    heart.qrs_vector = rotate_frontal(heart.qrs_vector, axis - qrs_axis_degrees(heart))
+    for _ in range(4):  # the axis is measured on peaks, so the turn is found by correction
+        heart.qrs_vector = rotate_frontal(heart.qrs_vector, axis - qrs_axis_degrees(heart))
     return heart
 
 

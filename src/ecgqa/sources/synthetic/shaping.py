@@ -26,11 +26,13 @@ def add_q_waves(heart: Heart, weights: Floats, strength: float, *, loss: float =
     The early positive force that is there is cancelled before a Q of 0.2 to 0.4 mV is made, so that a chest lead that
     began with a small r gets QS. Mirror leads (negative weights) gain a broader R.
     """
-    early = heart.qrs_curve(np.arange(0.008, 0.034, 0.002))
+    early = np.clip(heart.qrs_curve(np.arange(0.008, 0.018, 0.002)).max(axis=1), 0, 0.2)
+    small_r = heart.qrs_curve(np.arange(0.008, 0.034, 0.002)).max(axis=1)
+    early[2:6] = np.clip(small_r[2:6], 0, 0.55)  # V1 to V4, where the first force makes the whole r
     size = lead_qrs_size(heart)
     toward = np.clip(weights, 0, 1)
     mirror = np.clip(-weights, 0, 1)
-    wanted = np.clip(early.max(axis=1), 0, 0.55) + 0.12 + 0.13 * np.minimum(size, 1.6)
+    wanted = early + 0.12 + 0.13 * np.minimum(size, 1.6)
     depth = toward * wanted - mirror * (0.15 + 0.22 * size)
     heart.add_local(0.024, 0.0115, -strength * depth)
     curve = heart.qrs_curve(np.arange(0.034, 0.062, 0.002))
