@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,10 +45,13 @@ def build_attributes(source: MetadataSource, *, pool: str = "all") -> pl.DataFra
     return collect_attributes(source, pool=pool).attributes
 
 
-def collect_attributes(source: MetadataSource, *, pool: str = "all") -> BuiltAttributes:
+def collect_attributes(
+    source: MetadataSource, *, pool: str = "all", only: Collection[int] | None = None
+) -> BuiltAttributes:
     """Attributes of a source in PTB-XL's layout, with those that its own `attributes.parquet` adds.
 
     `pool` "released" keeps the ECGs that the published questions are drawn from: report present, checked by a human.
+    `only` keeps these ids.
     Raises EcgqaError for a source whose metadata no reader here knows.
     """
     if pool not in POOLS:
@@ -66,6 +69,8 @@ def collect_attributes(source: MetadataSource, *, pool: str = "all") -> BuiltAtt
     notes["rows with a repeated ecg_id"] += n_rows - metadata.height
     if pool == "released":
         metadata = released_pool(metadata)
+    if only is not None:
+        metadata = metadata.filter(pl.col("ecg_id").cast(pl.Int64, strict=False).is_in(sorted(only)))
     attributes = ptbxl_attributes(metadata, notes)
     ecg_ids = frozenset(attributes["ecg_id"].unique())
     own = Path(source.root) / "attributes.parquet"

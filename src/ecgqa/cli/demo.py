@@ -15,6 +15,7 @@ def demo(
     questions: Path | None = None,
     recipe: str = "ecg_transformer-tiny",
     patients: int = 1500,
+    scale: float = 0.2,
     seed: int = 0,
 ) -> int:
     """Make the whole journey in small: ECGs, questions, store, model, baselines, report.
@@ -31,12 +32,13 @@ def demo(
         questions: questions in the published layout to use instead of making them from the records' metadata
         recipe: what to train: the name of a shipped recipe, or a YAML file
         patients: patients of the synthetic cohort
+        scale: factor on how many questions are made; 1 makes a set as large as the released one
         seed: seed of the cohort, the questions and the training
     """
     if questions is not None and records is None:
         raise EcgqaError("--questions needs the ECGs it asks about", fix="add --records FOLDER")
     started = time.monotonic()
-    steps = _steps(dest, records, questions, recipe, patients, seed)
+    steps = _steps(dest, records, questions, recipe, patients, scale, seed)
     for number, words in enumerate(steps, 1):
         print(f"\n[{number}/{len(steps)}] $ ecgqa {shlex.join(words)}", flush=True)
         status = _run(words)
@@ -49,24 +51,27 @@ def demo(
 
 
 def _steps(
-    dest: Path, records: Path | None, questions: Path | None, recipe: str, patients: int, seed: int
+    dest: Path, records: Path | None, questions: Path | None, recipe: str, patients: int, scale: float, seed: int
 ) -> list[list[str]]:
     """The command lines of the journey."""
     cohort, attributes, store, run = (str(dest / name) for name in ("cohort", "attributes", "store", "run"))
-    made, predictions, report = (str(dest / name) for name in ("questions", "predictions", "report"))
+    made, report = str(dest / "questions"), str(dest / "report")
+    model, baselines = str(dest / "predictions" / "model.parquet"), str(dest / "predictions" / "baselines")
     steps = []
     if records is None:
         steps.append(["synth", cohort, "--patients", str(patients), "--seed", str(seed)])
     ecgs = cohort if records is None else str(records)
     if questions is None:
-        steps.append(["attributes", "build", ecgs, attributes])
-        steps.append(["questions", "build", attributes, made, "--seed", str(seed)])
+        pool = [] if records is None else ["--pool", "released", "--present"]
+        steps.append(["attributes", "build", ecgs, attributes, *pool])
+        steps.append(["questions", "build", attributes, made, "--scale", str(scale), "--seed", str(seed)])
     asked = made if questions is None else str(questions)
-    steps.append(["store", "build", asked, store, "--records", ecgs])
+    missing = [] if questions is None else ["--missing", "skip"]
+    steps.append(["store", "build", asked, store, "--records", ecgs, "--versions", "paraphrased", *missing])
     steps.append(["train", recipe, "--data.store", store, "--out", run, "--run.seed", str(seed)])
-    steps.append(["predict", run, store, "--split", "test", "--out", f"{predictions}/model.parquet"])
-    steps.append(["baselines", store, "--split", "test", "--out", predictions])
-    steps.append(["report", store, predictions, "--dest", report])
+    steps.append(["predict", run, store, "--split", "test", "--out", model, "--name", recipe.removesuffix(".yaml")])
+    steps.append(["baselines", store, "--split", "test", "--out", baselines])
+    steps.append(["report", store, model, baselines, "--dest", report])
     return steps
 
 

@@ -84,5 +84,20 @@ class Source(ABC):
         """Path of an ECG's record on this machine, without extension; raises EcgqaError if the id is unknown."""
         return self.root / self.path_of(ecg_id, rate)
 
+    def present(self, rate: str = "500") -> frozenset[int]:
+        """Ids of the ECGs whose header and data file are there; each folder is listed once, no file is opened."""
+        names: dict[str, frozenset[str]] = {}
+        there = set()
+        for ecg_id, path in self.records(rate).select("ecg_id", "path").iter_rows():
+            folder, _, name = path.rpartition("/")
+            if folder not in names:
+                try:
+                    names[folder] = frozenset(os.listdir(self.root / folder))
+                except OSError:
+                    names[folder] = frozenset()
+            if f"{name}.hea" in names[folder] and f"{name}.dat" in names[folder]:
+                there.add(ecg_id)
+        return frozenset(there)
+
     def _note(self, notes: Iterable[str]) -> None:
         self.notes = tuple(dict.fromkeys((*self.notes, *notes)))
