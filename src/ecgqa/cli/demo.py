@@ -69,7 +69,7 @@ def _steps(
     missing = [] if questions is None else ["--missing", "skip"]
     steps.append(["store", "build", asked, store, "--records", ecgs, "--versions", "paraphrased", *missing])
     steps.append(["train", recipe, "--data.store", store, "--out", run, "--run.seed", str(seed)])
-    steps.append(["predict", run, store, "--split", "test", "--out", model, "--name", recipe.removesuffix(".yaml")])
+    steps.append(["predict", run, store, "--split", "test", "--out", model, "--name", Path(recipe).stem])
     steps.append(["baselines", store, "--split", "test", "--out", baselines])
     steps.append(["report", store, model, baselines, "--dest", report])
     return steps
