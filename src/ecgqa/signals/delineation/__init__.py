@@ -26,7 +26,7 @@ def delineate(
 
     `ecg`: an `Ecg`, or millivolts of shape (12, n_samples) in canonical lead order with its `fs_hz`; NaN = not
     recorded. `method`: "ecgqa", the consensus of twelve leads (`consensus.py`), or "released", the single-lead wavelet
-    method behind the released questions (`released.py`). `lead`: look at this lead only.
+    method behind the released questions (`released.py`). `lead`: look at this lead only ("released": II unless said).
 
     Raises EcgqaError for another shape, a missing or impossible `fs_hz`, an unknown method or lead; never for what the
     signal holds: a flat, noisy or empty one has no beats, or beats without measurable waves.
@@ -37,9 +37,10 @@ def delineate(
 
         return delineate_consensus(millivolts, rate, lead=lead)
     if method == "released":
-        from ecgqa.signals.delineation.released import delineate_released  # type: ignore[import-not-found,unused-ignore]
+        from ecgqa.signals.delineation.released import delineate_released, exact_millivolts
 
-        return delineate_released(millivolts, rate, lead=lead)  # type: ignore[no-any-return,unused-ignore]
+        exact = millivolts if isinstance(ecg, np.ndarray) else exact_millivolts(ecg)
+        return delineate_released(exact, rate, lead=lead)
     raise EcgqaError(f"unknown delineation method {method!r}", expected=" or ".join(METHODS), found=method)
 
 

@@ -1,0 +1,90 @@
+"""Q and S peaks of one lead: the dips next to each R peak in a window that follows the heart rate."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgqa.signals.delineation.r_peaks import join_pieces
+
+BEFORE_R_S: Final = 0.35
+AFTER_R_S: Final = 0.5
+"""Window of a beat at 60 beats a minute; it shrinks with the rate …"""
+FAST_FROM: Final = 80.0
+ADDED_WHEN_FAST_S: Final = 0.1
+"""… but from 80 beats a minute on it is that much wider on both sides."""
+PROMINENCE_SHARE: Final = 0.05
+
+Indices = npt.NDArray[np.intp]
+
+
+def find_q_and_s(
+    cleaned: npt.NDArray[np.float64], r_peaks: Indices, fs_hz: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Q peaks and S peaks, one each per R peak (n_beats,), NaN where there is no dip.
+
+    Q is the last local minimum before R, S the first after it, in the beat's window, with a prominence of at least
+    0.05 of the window's range on that side. Beyond its ends the signal counts as zero.
+    """
+    before_s, after_s = beat_window(r_peaks, fs_hz, cleaned.size)
+    length_s = before_s + after_s
+    pad = int(length_s * fs_hz)
+    starts = (r_peaks - before_s * fs_hz + pad).astype(np.intp)
+    stops = (r_peaks - before_s * fs_hz + length_s * fs_hz + pad).astype(np.intp)
+    padded = np.concatenate((np.zeros(pad), cleaned, np.zeros(pad + 1)))
+
+    # The samples of a window are spread evenly over its time, both ends included, so that the sample taken for time
+    # zero is not always the R peak itself; the released values depend on it.
+    before, upto = np.empty_like(starts), np.empty_like(starts)
+    for length in np.unique(stops - starts).tolist():
+        times = np.linspace(-before_s, after_s, length)
+        same = stops - starts == length
+        before[same] = np.searchsorted(times, 0.0, side="right")
+        upto[same] = np.searchsorted(times, 0.0, side="left")
+    q = _dips(-padded, starts, starts + before, last=True) - before + r_peaks
+    s = _dips(-padded, starts + upto, stops, last=False) + r_peaks
+    return q, s
+
+
+def _dips(
+    upside_down: npt.NDArray[np.float64], starts: Indices, stops: Indices, *, last: bool
+) -> npt.NDArray[np.float64]:
+    """First or last prominent maximum in each piece start:stop, counted from its start; NaN where none is."""
+    from scipy.signal import find_peaks
+
+    joined, offsets = join_pieces(upside_down, starts, stops)
+    ends = offsets + (stops - starts)
+    ranges = np.array(
+        [
+            np.ptp(joined[offset:end]) if end > offset else np.nan
+            for offset, end in zip(offsets.tolist(), ends.tolist(), strict=True)
+        ]
+    )
+    tops, properties = find_peaks(joined, prominence=0)
+    piece = np.searchsorted(offsets, tops, side="right") - 1
+    tall = properties["prominences"] >= PROMINENCE_SHARE * ranges[piece]
+    tops, piece = tops[tall], piece[tall]
+    found = np.full(starts.size, np.nan)
+    if last:
+        found[piece] = tops - offsets[piece]  # of repeated indices the last assignment stays
+    else:
+        found[piece[::-1]] = (tops - offsets[piece])[::-1]
+    return found
+
+
+def beat_window(r_peaks: Indices, fs_hz: float, n_samples: int) -> tuple[float, float]:
+    """Seconds before and after R that belong to a beat, from the heart rate averaged over the whole signal.
+
+    The period between two R peaks stands at the second of them (the mean at the first), is interpolated by a monotone
+    cubic and held constant outside.
+    """
+    from scipy.interpolate import PchipInterpolator
+
+    periods = np.diff(r_peaks) / fs_hz
+    periods = np.concatenate(([periods.mean()], periods))
+    inside = np.clip(np.arange(n_samples), r_peaks[0], r_peaks[-1])
+    rate = float(np.mean(60 / PchipInterpolator(r_peaks, periods)(inside)))
+    added = ADDED_WHEN_FAST_S if rate >= FAST_FROM else 0.0
+    return BEFORE_R_S / (rate / 60) + added, AFTER_R_S / (rate / 60) + added
