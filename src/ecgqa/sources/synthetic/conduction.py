@@ -15,8 +15,8 @@ def right_bundle(heart: Heart, strength: float, rng: np.random.Generator, _: str
     """Late, slow activation of the right ventricle: rSR' in V1, broad S in I and V6; QRS 124 to 155 ms."""
     end = rng.uniform(0.124, 0.150)
     size = rng.uniform(0.75, 1.15) * strength
-    vector = np.array([[-0.36, 0.02, -0.58], [-0.34, -0.04, -0.46]]) * size
-    heart.qrs_vector = np.vstack([heart.qrs_vector * np.array([[1], [1], [0.95], [0.7], [0.1]]), vector])
+    vector = np.array([[-0.28, 0.02, -0.58], [-0.27, -0.04, -0.46]]) * size
+    heart.qrs_vector = np.vstack([heart.qrs_vector * np.array([[1], [0.95], [0.8], [0.45], [0.05]]), vector])
     heart.qrs_centre_s = np.append(heart.qrs_centre_s, [end - 0.048, end - 0.030])
     heart.qrs_width_s = np.append(heart.qrs_width_s, [0.0115, 0.0150])
     heart.t_mv = heart.t_mv + strength * np.array([0.06, 0.02, -0.26, -0.36, -0.14, 0, 0.02, 0.04])
@@ -41,16 +41,16 @@ def left_bundle(heart: Heart, strength: float, rng: np.random.Generator, _: str)
     vector = size * np.array(
         [
             [0.16, 0.10, -0.02],
-            [0.50, 0.16 + down, 0.80],
-            [0.46, 0.05 + down, 1.15],
-            [0.70, 0.00 + down, 1.05],
-            [0.24, -0.03, 0.36],
+            [0.48, 0.26 + down, 0.92],
+            [0.44, 0.17 + down, 1.32],
+            [0.66, 0.10 + down, 1.22],
+            [0.20, -0.03, 0.42],
         ]
     )
     centre = np.array([0.018, 0.042, 0.068, 0.096, 0.121]) * stretch
     width = np.array([0.009, 0.0125, 0.0145, 0.0140, 0.0110]) * stretch
     replace_qrs(heart, vector, centre, width)
-    oppose_repolarisation(heart, st=1.6, t=4.2, keep=0.15)
+    oppose_repolarisation(heart, st=1.5, t=3.5, keep=0.2)
     heart.t_rise_s *= 1.05
 
 
@@ -78,7 +78,9 @@ def left_anterior_fascicle(heart: Heart, strength: float, rng: np.random.Generat
     vector = heart.qrs_vector.copy()
     vector[0] = vector[0] + np.array([-0.08, 0.34, 0.0])
     heart.qrs_vector = vector
-    turn_axis_to(heart, -45 - rng.uniform(3, 22) * strength, first=1)
+    vector[1:] *= 0.8
+    turn_axis_to(heart, -45 - rng.uniform(3, 22) * strength, first=1, t_share=0.0)
+    heart.add_local(0.062, 0.0085, -rng.uniform(0.7, 1.1) * np.array([0, 0, 0, 0, 0.25, 0.40, 0.45, 0.25]))
     heart.qrs_centre_s = heart.qrs_centre_s * 1.07
     heart.qrs_width_s = heart.qrs_width_s * 1.07
 

@@ -16,7 +16,7 @@ from ecgqa.sources.synthetic.territories import TERRITORIES
 
 def left_ventricle_large(heart: Heart, strength: float, rng: np.random.Generator, _: str) -> None:
     """Voltage criteria met (Sokolow-Lyon above 3.5 mV) and strain: low ST and inverted T on the left."""
-    _voltage(heart, rng.uniform(4.3, 5.8) - 0.9 * (1 - strength))
+    _voltage(heart, rng.uniform(3.9, 5.0) - 0.5 * (1 - strength))
     weight = TERRITORIES["left ventricle"]
     depth = rng.uniform(0.10, 0.17) * (0.3 + 0.7 * strength)
     shift_st(heart, -depth * weight)
@@ -26,7 +26,7 @@ def left_ventricle_large(heart: Heart, strength: float, rng: np.random.Generator
 
 def voltage_only(heart: Heart, strength: float, rng: np.random.Generator, _: str) -> None:
     """Voltage criteria without ST-T change."""
-    _voltage(heart, rng.uniform(4.3, 5.3))
+    _voltage(heart, rng.uniform(3.9, 4.9))
 
 
 def _voltage(heart: Heart, sokolow_mv: float) -> None:
@@ -94,6 +94,7 @@ def infarction(heart: Heart, strength: float, rng: np.random.Generator, territor
     """Q waves and lost R; early: raised ST, middle: Q and inverted T, old: Q alone, unknown: Q and flat T."""
     territory, _, stage = territory_and_stage.partition("/")
     weights = TERRITORIES[territory]
+    heart.t_mv = heart.t_mv * 0.8  # hearts that have had an infarct have lower T waves everywhere
     if stage == "early":
         height = rng.uniform(0.18, 0.34) * (0.45 + 0.55 * strength)
         add_q_waves(heart, weights, 0.45 * strength, loss=0.15)

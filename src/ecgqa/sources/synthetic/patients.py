@@ -44,7 +44,7 @@ _NOT_WITH: Final[dict[str, frozenset[str]]] = {
 _ST_RULES_OUT_T: Final = frozenset({"DIG"} | {code for code in CONDITIONS if code.startswith(("ISC", "INJ"))})
 
 _UNCERTAIN: Final[dict[str, float]] = {
-    "IMI": 0.45, "ASMI": 0.40, "AMI": 0.40, "LMI": 0.40, "ALMI": 0.35, "ILMI": 0.35, "IPLMI": 0.3, "IPMI": 0.25,
+    "IMI": 0.32, "ASMI": 0.30, "AMI": 0.30, "LMI": 0.30, "ALMI": 0.35, "ILMI": 0.35, "IPLMI": 0.3, "IPMI": 0.25,
     "PMI": 0.35, "LVH": 0.40, "LAO/LAE": 0.30, "RAO/RAE": 0.20, "DIG": 0.30, "ISC_": 0.20, "ISCAL": 0.20, "ISCIN": 0.25,
     "ISCIL": 0.25, "ISCLA": 0.15, "ISCAS": 0.15, "ISCAN": 0.10, "INJAS": 0.10, "INJAL": 0.10, "INJIN": 0.10,
     "INJLA": 0.10, "INJIL": 0.05, "NST_": 0.12, "LNGQT": 0.08, "LAFB": 0.05, "IRBBB": 0.05, "1AVB": 0.02, "IVCD": 0.02,

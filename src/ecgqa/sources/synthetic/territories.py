@@ -11,7 +11,7 @@ from ecgqa.sources.synthetic.dipole import Floats
 _WEIGHTS: Final[dict[str, tuple[float, ...]]] = {
     #                       I     II     V1    V2    V3    V4    V5    V6
     "anterior":           (0.10, 0.00, 0.15, 0.80, 1.00, 1.00, 0.30, 0.05),
-    "anteroseptal":       (0.00, 0.00, 0.75, 1.00, 1.00, 0.35, 0.00, 0.00),
+    "anteroseptal":       (0.00, 0.00, 0.75, 1.00, 1.00, 0.45, 0.05, 0.00),
     "anterolateral":      (0.75, 0.10, 0.00, 0.25, 0.75, 1.00, 1.00, 0.85),
     "lateral":            (0.85, 0.05, 0.00, 0.00, 0.00, 0.15, 0.85, 1.00),
     "inferior":           (0.05, 1.00, 0.00, 0.00, 0.00, 0.00, 0.00, 0.00),
