@@ -112,7 +112,7 @@ def test_every_published_number(parity_cases: Path) -> None:
 
 
 def published_keys() -> list[tuple[str, str, str]]:
-    keys = [("question_type1_%d" % n, "comparison", kind) for n, kind in enumerate(
+    keys = [(f"question_type1_{n}", "comparison", kind) for n, kind in enumerate(
         ["single", "comparison_consecutive", "comparison_irrelevant"])]  # fmt: skip
     keys += [(f"question_type2_{n}", "question_type", kind) for n, kind in TYPES.items()]
     for n, kind in TYPES.items():

@@ -115,7 +115,7 @@ def compare_measured(
         rows.append(row)
     table = pl.DataFrame(rows, schema=COLUMNS)
     tested = table["breakdown"] == "question_type"
-    corrected = iter(holm([row["p"] for row in rows if row["breakdown"] == "question_type"]))
+    corrected = iter(holm([row.get("p") for row in rows if row["breakdown"] == "question_type"]))
     table = table.with_columns(
         pl.Series("p_holm", [next(corrected) if kind else None for kind in tested], dtype=pl.Float64)
     )

@@ -132,8 +132,16 @@ def described(asked: Asked, n_ecgs: int, n_resamples: int, seed: int, level: flo
         "versions": frame["version"].cast(pl.String).unique().sort().to_list(),
         "subset": subset,
         "questions_digest": questions_digest(frame),
+        "templates": _templates(frame),
         "n_resamples": n_resamples,
         "seed": seed,
         "level": level,
         "resampled": "ECGs, with replacement",
     }
+
+
+def _templates(frame: pl.DataFrame) -> dict[str, dict[str, str]]:
+    """Question type, attribute type and one wording of each template."""
+    first = frame.unique(subset="template_id", keep="first", maintain_order=True).sort("template_id")
+    columns = ["question_type", "attribute_type", "question"]
+    return {str(row["template_id"]): {name: str(row[name]) for name in columns} for row in first.iter_rows(named=True)}

@@ -34,7 +34,9 @@ GROUP_NAMES = {
 def group_name(group: str) -> str:
     """A group's name for people; unknown names stay as they are."""
     if group.startswith("macro_"):
-        return f"mean of {group.removeprefix('macro_')} types"
+        return (
+            "mean of the one type" if group == "macro_1" else f"mean of {group.removeprefix('macro_')} question types"
+        )
     return " / ".join(GROUP_NAMES.get(part, part) for part in group.split(" / "))
 
 

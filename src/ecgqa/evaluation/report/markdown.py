@@ -54,7 +54,12 @@ def markdown(findings: Findings) -> str:
     lines += ["## What was scored", "", f"- digest of the questions: `{about['questions_digest']}`"]
     lines += [f"- {name}: {plain(about[name])}" for name in ("questions", "dataset") if about.get(name)]
     if findings.command:
-        lines += ["", "```", findings.command.replace("`", ""), "```"]
+        lines += [
+            "",
+            "```",
+            "".join(letter for letter in findings.command if letter.isprintable() and letter != "`"),
+            "```",
+        ]
     lines += ["", "## Definitions", ""]
     lines += [f"- **{name}**: {metric.definition} `{metric.formula}`" for name, metric in METRICS.items()]
     lines += [f"- **{name}** (baseline): {baseline.definition}." for name, baseline in BASELINES.items()]
@@ -62,9 +67,9 @@ def markdown(findings: Findings) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a pipe table, numbers to the right."""
+    """Lines of a pipe table, numbers to the right; every cell must be `plain` already."""
     ruler = [":--", *["--:"] * (len(head) - 1)]
-    return ["| " + " | ".join(line) + " |" for line in ([plain(name) for name in head], ruler, *rows)]
+    return ["| " + " | ".join(line) + " |" for line in (head, ruler, *rows)]
 
 
 def plain(value: object) -> str:

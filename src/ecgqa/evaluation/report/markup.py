@@ -35,15 +35,22 @@ def cell(row: Mapping[str, Any], *, best: bool = False, note: str = "") -> str:
 
 def table(head: Sequence[str], rows: Sequence[tuple[str, str, Sequence[str]]], *, caption: str, kind: str = "") -> str:
     """A scrollable table. rows: (row class, first cell's text, further cells as HTML)."""
-    titles = "".join(f'<th scope="col">{text(name)}</th>' for name in head)
+    titles = "".join(f'<th scope="col">{_breakable(name)}</th>' for name in head)
     body = "".join(
         f'<tr{f" class={row_class}" if row_class else ""}><th scope="row">{text(first)}</th>{"".join(cells)}</tr>'
         for row_class, first, cells in rows
     )
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{text(caption)}"><table class="{kind}">'
-        f"<caption>{text(caption)}</caption><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<p class="caption" aria-hidden="true">{text(caption)}</p>'  # outside, so that it does not scroll away
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{text(caption)}">'
+        f'<table class="{kind}" aria-label="{text(caption)}">'
+        f"<thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def _breakable(name: str) -> str:
+    """Escaped, with a place to break after each underscore, so that names of runs do not widen a table."""
+    return text(name).replace("_", "_<wbr>")
 
 
 def plain(value: object) -> str:

@@ -141,11 +141,11 @@ def _definitions() -> str:
     ]
     explained = (
         "Intervals: ECGs, not questions, are drawn with replacement; a question counts as often as its ECG was drawn, "
-        "one about two ECGs as often as both together (product; pigeonhole bootstrap, Owen 2007), which makes intervals "
-        "of comparison questions rather too wide than too narrow. Percentiles 2.5 and 97.5, widened where needed to hold "
-        "the estimate. AUROC and average precision: resampled through the influence of each question (first order). A "
-        "fraction seen as 0 or 100 % gets the exact binomial interval with one trial per ECG. c: candidate options "
-        "without 'none'; s_c: score of option c; TP, FP, FN, TN count options."
+        "one about two ECGs as often as both together (product; pigeonhole bootstrap, Owen 2007), which makes "
+        "intervals of comparison questions rather too wide than too narrow. Percentiles 2.5 and 97.5, widened where "
+        "needed to hold the estimate. AUROC and average precision: resampled through the influence of each question "
+        "(first order). A fraction seen as 0 or 100 % gets the exact binomial interval with one trial per ECG. "
+        "c: candidate options without 'none'; s_c: score of option c; TP, FP, FN, TN count options."
     )
     runs = [("", name, [plain(baseline.definition)]) for name, baseline in BASELINES.items()]
     return section(

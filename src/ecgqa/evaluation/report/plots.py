@@ -8,7 +8,7 @@ from typing import Any
 
 from ecgqa.evaluation.wording import number, span
 
-_LANE = 11
+_LANE = 13
 _PAD = 8
 
 

@@ -42,7 +42,7 @@ def headline(findings: Findings) -> str:
     )
     told = (
         f"On {row['n_questions']:,} questions about {row['n_ecgs']:,} ECGs, {model} {verdict} {baseline}, the best "
-        f"run that sees no ECG. Averaged over {macro['group'].removeprefix('macro_')} question type(s) the difference "
+        f"run that sees no ECG. As the {group_name(macro['group'])} the difference "
         f"is {signed(macro['difference'])} points ({_signed_span(macro)}, p {_p(macro['p'])})."
     )
     chosen = (
@@ -102,7 +102,7 @@ def by_group(findings: Findings, name: str, title: str, breakdown: str, explain:
     series = findings.series
     rows = [
         (
-            f"Template {group['group']}" if breakdown == "template" else group_name(group["group"]),
+            _name(findings, breakdown, group["group"]),
             f"n = {group['n_questions']:,}, {group['n_ecgs']:,} ECGs",
             [(number_of, run, scores.row(run, MAIN, breakdown, group["group"])) for run, number_of in series.items()],
         )
@@ -124,7 +124,7 @@ def _group_table(findings: Findings, breakdown: str, groups: list[dict[str, Any]
         best = max((row["value"] or 0.0) for row in found)
         cells = [cell(row, best=row["value"] == best) for row in found]
         counts = [plain(f"{group['n_questions']:,}"), plain(f"{group['n_ecgs']:,}")]
-        rows.append(("", group_name(group["group"]), [*counts, *cells]))
+        rows.append(("", _name(findings, breakdown, group["group"]), [*counts, *cells]))
     if breakdown == "question_type":
         found = [scores.row(run, MAIN, "macro", scores.macro) for run in findings.ranked]
         counts = [plain(f"{found[0]['n_questions']:,}"), plain(f"{found[0]['n_ecgs']:,}")]
@@ -137,7 +137,7 @@ def _group_table(findings: Findings, breakdown: str, groups: list[dict[str, Any]
 
 def paired_tests(findings: Findings) -> str:
     """Every model against the best baseline, by question type."""
-    parts = []
+    parts: list[str] = []
     for comparison in findings.comparisons:
         rows = []
         for row in comparison.table.iter_rows(named=True):
@@ -151,7 +151,8 @@ def paired_tests(findings: Findings) -> str:
             rows.append(("", group_name(row["group"]), cells))
         a, b = comparison.table["run_a"][0], comparison.table["run_b"][0]
         head = ["questions", a, b, "difference", "p", "p (Holm)", f"only {a}", f"only {b}", "questions", "ECGs"]
-        parts.append(table(head, rows, caption=f"{a} minus {b}, {metric_title(MAIN)}, percentage points"))
+        block = table(head, rows, caption=f"{a} minus {b}, {metric_title(MAIN)}, percentage points")
+        parts.append(details(f"{a} minus {b}", block) if parts else block)
     if not parts:
         return ""
     explain = (
@@ -247,13 +248,13 @@ def worst(findings: Findings) -> str:
     ).sort("value", "group")  # fmt: skip
     if found.height < 2:
         return ""
-    rows = []
+    rows, about = [], scores.about["templates"]
     for row in found.head(N_WORST).iter_rows(named=True):
         cells = [plain(f"{row['n_questions']:,}"), plain(f"{row['n_ecgs']:,}"), cell(row)]
         if baseline:
             cells.append(cell(scores.row(baseline, MAIN, "template", row["group"])))
-        rows.append(("", f"Template {row['group']}", cells))
-    head = ["template", "questions", "ECGs", run, *([baseline] if baseline else [])]
+        rows.append(("", f"{row['group']}: {about[row['group']]['question']}", cells))
+    head = ["template, one of its questions", "questions", "ECGs", run, *([baseline] if baseline else [])]
     caption = f"Templates of at least {MIN_WORST} questions with the lowest {metric_title(MAIN)} of {run}, percent"
     return section("worst", "Hardest templates", table(head, rows, caption=caption))
 
@@ -295,6 +296,13 @@ def _missing_side(findings: Findings) -> str:
         f"Its score: {with_span(findings.scores.row(findings.focus, MAIN))}. There is no baseline beside it, so how "
         "much the ECG contributes cannot be told: add the files that ecgqa baselines writes."
     )
+
+
+def _name(findings: Findings, breakdown: str, group: str) -> str:
+    if breakdown != "template":
+        return group_name(group)
+    about = findings.scores.about["templates"][group]
+    return f"{group}: {group_name(about['question_type'])}, {group_name(about['attribute_type'])}"
 
 
 def _series(findings: Findings, run: str) -> int:

@@ -1,4 +1,4 @@
-"""Small question and prediction tables for the tests of scoring."""
+"""Small question and prediction tables for tests of scoring."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import polars as pl
-import pytest
 
 from ecgqa.questions.templates import TEMPLATES
 from ecgqa.records import NONE, PREDICTIONS, QUESTIONS, options_of
@@ -59,7 +58,7 @@ def predictions_table(
     questions: pl.DataFrame,
     *,
     run: str = "model",
-    skill: float = 0.5,
+    skill: float = 0.3,
     seed: int = 1,
     scores: bool = True,
     status: Callable[[int], str] = lambda row: "ok",
@@ -87,13 +86,3 @@ def predictions_table(
         )
     schema = {"scores": pl.List(pl.Float32), "answer": pl.List(pl.String), "raw": pl.String}
     return conform(pl.DataFrame(rows, schema_overrides=schema), PREDICTIONS)
-
-
-@pytest.fixture
-def make_questions() -> Callable[..., pl.DataFrame]:
-    return questions_table
-
-
-@pytest.fixture
-def make_predictions() -> Callable[..., pl.DataFrame]:
-    return predictions_table
