@@ -38,6 +38,9 @@ def predict(
 
     from ecgqa.records import PREDICTIONS
     from ecgqa.tables import write_table
+    from ecgqa.training.threads import wait_quietly
+
+    wait_quietly()
     from ecgqa.training.prediction import predict as run_prediction
 
     path = out or run / f"predictions-{split}.parquet"

@@ -21,6 +21,9 @@ def train(words: list[str]) -> None:
     """Parse the words after `ecgqa train` and train; its options depend on the recipe they name."""
     import shlex
 
+    from ecgqa.training.threads import wait_quietly
+
+    wait_quietly()
     from ecgqa.training.distributed import process_rank
     from ecgqa.training.run import summary
     from ecgqa.training.run import train as run_training
