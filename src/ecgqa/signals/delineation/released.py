@@ -60,7 +60,9 @@ def delineate_lead(signal: npt.NDArray[Any], fs_hz: float) -> LeadDelineation:
 
     Gives what NeuroKit2 0.2.3 gives with ecg_clean, ecg_peaks (defaults) and ecg_delineate(method="dwt"), point for
     point; where that fails, the outcome says why. Never raises for what the signal holds; raises EcgqaError for another
-    shape and for a rate below 25 Hz. Sources: Makowski et al. 2021, Behav Res Methods 53:1689; Martínez et al. 2004, IEEE TBME 51:570.
+    shape and for a rate below 25 Hz.
+
+    Sources: Makowski et al. 2021, Behav Res Methods 53:1689; Martínez et al. 2004, IEEE TBME 51:570.
     """
     signal = np.asarray(signal, np.float64)
     if signal.ndim != 1:

@@ -1,0 +1,201 @@
+"""Attributes that only the waveform tells, for a whole collection: six numeric features and the heart axis."""
+
+from __future__ import annotations
+
+import signal as signals
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from ecgqa.errors import EcgqaError
+from ecgqa.progress import progress
+from ecgqa.records import ATTRIBUTES, LEADS, AttributeType, Origin, Value
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ecgqa.signals.read import Ecg
+
+METHODS: Final = ("released", "ecgqa")
+CHUNK: Final = 32
+"""Records that one task of a worker holds."""
+
+Row = tuple[int, str, str, None, str, float | None, str, str]
+
+
+class WaveformSource(Protocol):
+    """The part of a source that waveform attributes need."""
+
+    @property
+    def root(self) -> Path: ...
+    def present(self) -> frozenset[int]: ...
+
+
+class Measured(NamedTuple):
+    """What the waveforms of some records gave."""
+
+    rows: list[Row]
+    notes: Counter[str]
+    n_records: int
+
+
+def waveform_attributes(
+    source: WaveformSource,
+    records: pl.DataFrame,
+    method: str = "released",
+    executor: Executor | None = None,
+    *,
+    notes: Counter[str] | None = None,
+    workers: int | None = None,
+) -> pl.DataFrame:
+    """Numeric features and heart axis of `records` (RECORDS) measured from their waveforms, as ATTRIBUTES rows.
+
+    An ECG whose lead II cannot be delineated has no numeric features, one of whose I, II or aVF has no measurable QRS
+    no axis, one whose waveform is absent or damaged neither; each is counted in `notes`. A feature that no beat shows
+    has the value unknown. Rows are ordered by ECG whatever the number of workers.
+
+    Args:
+        source: where the records are.
+        records: ECGs to measure.
+        method: "released" (single leads, wavelet; as behind the released questions) or "ecgqa" (twelve-lead consensus).
+        executor: runs the measuring; its workers must see the records. Default: local processes.
+        notes: counts of what could not be measured are added here.
+        workers: local processes (default: one per usable processor).
+
+    Raises EcgqaError for an unknown method.
+    """
+    import polars as pl
+
+    if method not in METHODS:
+        raise EcgqaError(f"unknown method {method!r}", expected=" or ".join(METHODS))
+    notes = Counter() if notes is None else notes
+    there = source.present()
+    wanted = records.select("ecg_id", "path").sort("ecg_id").rows()
+    jobs = [(ecg_id, str(source.root / path)) for ecg_id, path in wanted if ecg_id in there]
+    notes["waveform not there"] += len(wanted) - len(jobs)
+    chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
+    rows: list[Row] = []
+    with progress("waveforms", len(jobs), unit="ECGs") as advance:
+        for measured in _run(chunks, method, executor, workers):
+            rows += measured.rows
+            notes.update(measured.notes)
+            advance(measured.n_records)
+    rows.sort(key=lambda row: row[0])  # stable: the rows of an ECG stay in their order
+    return pl.DataFrame(rows, schema=ATTRIBUTES.polars, orient="row")
+
+
+def _run(
+    chunks: list[list[tuple[int, str]]], method: str, executor: Executor | None, workers: int | None
+) -> Iterator[Measured]:
+    if executor is not None:
+        yield from _through(executor, chunks, method)
+        return
+    from ecgqa.sources.synthetic.writer import usable_processors
+
+    n_workers = min(workers or usable_processors(), len(chunks))
+    if n_workers <= 1 or len(chunks) <= 2:
+        yield from (measure_records(chunk, method) for chunk in chunks)
+        return
+    import multiprocessing
+
+    # A forked child of a process with threads (polars has some) may hang; a spawned one cannot.
+    pool = ProcessPoolExecutor(n_workers, multiprocessing.get_context("spawn"), initializer=_leave_interrupts_to_parent)
+    try:
+        yield from _through(pool, chunks, method)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _through(executor: Executor, chunks: list[list[tuple[int, str]]], method: str) -> Iterator[Measured]:
+    waiting = {executor.submit(measure_records, chunk, method) for chunk in chunks}
+    try:
+        while waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _leave_interrupts_to_parent() -> None:
+    signals.signal(signals.SIGINT, signals.SIG_IGN)
+
+
+def measure_records(records: Iterable[tuple[int, str]], method: str) -> Measured:
+    """Measure records given as (ecg_id, path without extension), one after the other."""
+    from ecgqa.signals.read import read_ecg
+
+    measure = {"released": measure_released, "ecgqa": measure_consensus}[method]
+    rows: list[Row] = []
+    notes: Counter[str] = Counter()
+    n_records = 0
+    for ecg_id, path in records:
+        n_records += 1
+        try:
+            ecg = read_ecg(path, allow_missing_leads=True)
+        except EcgqaError:
+            notes["waveform could not be read"] += 1
+            continue
+        try:
+            rows += measure(ecg_id, ecg, notes)
+        except EcgqaError:  # a sampling rate at which nothing can be measured
+            notes["waveform could not be measured"] += 1
+    return Measured(rows, notes, n_records)
+
+
+def measure_released(ecg_id: int, ecg: Ecg, notes: Counter[str]) -> list[Row]:
+    """Rows of one ECG, measured as behind the released questions; what could not be measured is counted in `notes`."""
+    from ecgqa.attributes.heart_axis import AXIS_LEADS, released_axis
+    from ecgqa.attributes.numeric_features import released_features
+    from ecgqa.signals.delineation.released import delineate_lead, exact_millivolts
+    from ecgqa.signals.delineation.single_lead import Outcome
+
+    millivolts = exact_millivolts(ecg)
+    signal_of = {lead: millivolts[LEADS.index(lead)] for lead in AXIS_LEADS}
+    leads = {lead: delineate_lead(signal, ecg.fs_hz) for lead, signal in signal_of.items()}
+    rows: list[Row] = []
+    if leads["II"].outcome is Outcome.DELINEATED:
+        rows += _feature_rows(ecg_id, released_features(leads["II"]), notes)
+    else:
+        notes[f"no numeric features: lead II {leads['II'].outcome}"] += 1
+    axis = released_axis(signal_of, leads)
+    return rows + _axis_rows(ecg_id, axis, notes)
+
+
+def measure_consensus(ecg_id: int, ecg: Ecg, notes: Counter[str]) -> list[Row]:
+    """Rows of one ECG, measured on what its twelve leads say together; counts in `notes` as `measure_released`."""
+    from ecgqa.attributes.heart_axis import consensus_axis
+    from ecgqa.attributes.numeric_features import consensus_features
+    from ecgqa.signals.delineation import delineate
+
+    delineation = delineate(ecg, method="ecgqa")
+    rows: list[Row] = []
+    if delineation.n_beats:
+        rows += _feature_rows(ecg_id, consensus_features(delineation), notes)
+    else:
+        notes["no numeric features: no beats found"] += 1
+    return rows + _axis_rows(ecg_id, consensus_axis(ecg.millivolts(), delineation), notes)
+
+
+def _feature_rows(ecg_id: int, features: dict[str, float], notes: Counter[str]) -> list[Row]:
+    from ecgqa.attributes.numeric_features import value_of
+
+    rows: list[Row] = []
+    for feature, seconds in features.items():
+        value = value_of(feature, seconds)
+        if value is Value.UNKNOWN:
+            notes[f"{feature} not measurable"] += 1
+        number = None if value is Value.UNKNOWN else seconds
+        rows.append((ecg_id, AttributeType.NUMERIC_FEATURE, feature, None, value, number, "s", Origin.WAVEFORM))
+    return rows
+
+
+def _axis_rows(ecg_id: int, axis: tuple[str, float] | None, notes: Counter[str]) -> list[Row]:
+    if axis is None:
+        notes["heart axis not measurable"] += 1
+        return []
+    name, degrees = axis
+    return [(ecg_id, AttributeType.HEART_AXIS, name, None, Value.YES, degrees, "deg", Origin.WAVEFORM)]
