@@ -99,8 +99,9 @@ class Trainer:
         log = MetricsLog(self.folder, self.at.update) if self.world.is_first else None
         started = time.monotonic() - self.at.elapsed_s
         try:
-            with _asked_to_stop(self), progress("training", self.total, unit="updates") as advance:
-                advance(self.at.update)
+            done = self.at.update  # by an earlier start: they say nothing about the speed of this one
+            what = f"training from update {done}" if done else "training"
+            with _asked_to_stop(self), progress(what, self.total - done, unit="updates") as advance:
                 with closing(self._groups()) as groups:  # ends the thread that makes batches ahead
                     self._train(groups, log, started, advance)
         finally:
