@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -101,10 +101,15 @@ def write_attributes(
     config: dict[str, Any],
     notes: Sequence[str] = (),
     overwrite: bool = False,
+    measure: Callable[[BuiltAttributes], BuiltAttributes] | None = None,
 ) -> Path:
-    """Write attributes.parquet and records.parquet (the ECGs of the pool) as one artefact folder."""
+    """Write attributes.parquet and records.parquet (the ECGs of the pool) as one artefact folder.
+
+    `measure` adds what takes long; it is not called when `dest` is finished already.
+    """
     with artefacts.artefact_folder(dest, kind=KIND, inputs=inputs, config=config, overwrite=overwrite) as draft:
         if not draft.complete:
+            built = measure(built) if measure else built
             kept = records.filter(pl.col("ecg_id").is_in(sorted(built.ecg_ids))).sort("ecg_id")
             tables.write_table(built.attributes, draft.path / "attributes.parquet", ATTRIBUTES)
             tables.write_table(kept, draft.path / "records.parquet", RECORDS)

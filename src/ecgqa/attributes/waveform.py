@@ -16,9 +16,11 @@ from ecgqa.records import ATTRIBUTES, LEADS, AttributeType, Origin, Value
 if TYPE_CHECKING:
     import polars as pl
 
+    from ecgqa.attributes.build import BuiltAttributes
     from ecgqa.signals.read import Ecg
 
 METHODS: Final = ("released", "ecgqa")
+MEASURED_TYPES: Final = (AttributeType.HEART_AXIS.value, AttributeType.NUMERIC_FEATURE.value)
 CHUNK: Final = 32
 """Records that one task of a worker holds."""
 
@@ -84,6 +86,29 @@ def waveform_attributes(
             advance(measured.n_records)
     rows.sort(key=lambda row: row[0])  # stable: the rows of an ECG stay in their order
     return pl.DataFrame(rows, schema=ATTRIBUTES.polars, orient="row")
+
+
+def with_waveforms(
+    built: BuiltAttributes,
+    source: WaveformSource,
+    records: pl.DataFrame,
+    method: str,
+    executor: Executor | None = None,
+) -> BuiltAttributes:
+    """`built` with the axis and the numeric features of its ECGs measured, in place of any it had before.
+
+    Arguments and errors as for `waveform_attributes`; what could not be measured joins the notes.
+    """
+    from dataclasses import replace
+
+    import polars as pl
+
+    notes = Counter(built.notes)
+    mine = records.filter(pl.col("ecg_id").is_in(sorted(built.ecg_ids)))
+    measured = waveform_attributes(source, mine, method, executor, notes=notes)
+    replaced = pl.col("attribute_type").cast(pl.String).is_in(MEASURED_TYPES)
+    attributes = pl.concat([built.attributes.filter(~replaced), measured]).sort("ecg_id", maintain_order=True)
+    return replace(built, attributes=attributes, notes={note: n for note, n in sorted(notes.items()) if n})
 
 
 def _run(

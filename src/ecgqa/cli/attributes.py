@@ -11,22 +11,27 @@ def build(
     dest: Path,
     pool: Literal["all", "released"] = "all",
     present: bool = False,
+    waveforms: Literal["auto", "released", "ecgqa", "none"] = "auto",
     overwrite: bool = False,
 ) -> None:
     """Make the attribute table of a folder of ECGs: what each ECG shows, in the words that questions use.
 
     Example: ecgqa attributes build physionet.org/ptb-xl attributes/ptbxl --pool released
 
-    Reads the metadata only (statements with their certainty, noise, extra systoles, stage of infarction, leads named in
-    the report), and the attributes.parquet that a synthetic cohort brings along; no signal is opened.
+    Reads the metadata (statements with their certainty, noise, extra systoles, stage of infarction, leads named in the
+    report), and measures the heart axis and six numeric features (RR, P, PR, QRS, QT, QTc) on the 500 Hz waveforms that
+    are there; a synthetic cohort brings these along in its attributes.parquet. Research use only.
 
     Args:
         records: folder in PTB-XL's layout (holding ptbxl_database.csv), real or synthetic
         dest: folder of the result: attributes.parquet, records.parquet, manifest.json
         pool: all ECGs, or those that the released questions are drawn from (checked by a human, report not blank)
         present: leave out ECGs whose 500 Hz record is not there (part of a data set was copied or fetched)
+        waveforms: how to measure: as behind the released questions (released), by the consensus of twelve leads
+            (ecgqa), or not at all (none); auto is none for a folder with its own attributes.parquet, else released
         overwrite: replace a finished result made from other inputs or settings
     """
+    from functools import partial
     from shlex import quote
 
     from ecgqa.artefacts import digest_file, digest_of, read_manifest
@@ -38,26 +43,35 @@ def build(
     only = source.present() if present else None
     if only is not None and not only:
         raise EcgqaError(f"no record of {records} is there", fix=f"ecgqa fetch {source.kind}, or leave out --present")
-    built = collect_attributes(source, pool=pool, only=only)
     own = source.root / "attributes.parquet"
+    method = waveforms if waveforms != "auto" else "none" if own.is_file() else "released"
+    built = collect_attributes(source, pool=pool, only=only)
     inputs = {"source": source.digest(), "present": digest_of(sorted(only)) if only is not None else None}
     inputs |= {"own_attributes": digest_file(own) if own.is_file() else None}
     table = source.records()
+    measure = None
+    if method != "none":
+        from ecgqa.attributes.waveform import with_waveforms
+
+        inputs["waveforms"] = digest_of(sorted(source.present()))
+        measure = partial(with_waveforms, source=source, records=table, method=method)
     write_attributes(
         built,
         table,
         dest,
         inputs=inputs,
-        config={"pool": pool, "present": present},
+        config={"pool": pool, "present": present, "waveforms": method},
         notes=list(source.notes),
         overwrite=overwrite,
+        measure=measure,
     )
-    counts = read_manifest(dest)["counts"]
+    manifest = read_manifest(dest)
+    counts = manifest["counts"]
     print(f"{dest}: {counts['rows']} attribute rows of {counts['ecgs']} ECGs, {counts['patients']} patients")
     for kind, rows in counts["by_type"].items():
         print(f"  {kind:<22}{rows:>9}")
     for note in source.notes:
         print(f"  note: {note}")
-    for note, count in built.notes.items():
+    for note, count in manifest["notes"].items():
         print(f"  note: {count} x {note}")
     print(f"next: ecgqa questions build {quote(str(dest))} questions")
