@@ -180,6 +180,13 @@ def test_a_folder_of_others_is_left_alone(tiny_store: Path, tmp_path: Path) -> N
         train(tiny_recipe(tiny_store), tmp_path / "file")
 
 
+def test_two_runs_at_once_on_one_folder(tiny_store: Path, tmp_path: Path) -> None:
+    from ecgqa.training.run_folder import claimed
+
+    with claimed(tmp_path / "run"), pytest.raises(EcgqaError, match="another process is training"):
+        train(tiny_recipe(tiny_store), tmp_path / "run")
+
+
 def test_divergence_stops_and_keeps_the_last_good_state(
     tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,9 +101,12 @@ class Trainer:
         try:
             done = self.at.update  # by an earlier start: they say nothing about the speed of this one
             what = f"training from update {done}" if done else "training"
-            with _asked_to_stop(self), progress(what, self.total - done, unit="updates") as advance:
-                with closing(self._groups()) as groups:  # ends the thread that makes batches ahead
-                    self._train(groups, log, started, advance)
+            with (
+                _asked_to_stop(self),
+                progress(what, self.total - done, unit="updates") as advance,
+                closing(self._groups()) as groups,  # closing ends the thread that makes batches ahead
+            ):
+                self._train(groups, log, started, advance)
         finally:
             if log:
                 log.close()

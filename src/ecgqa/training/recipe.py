@@ -116,11 +116,11 @@ class RunConfig:
 
 
 SECTIONS: dict[str, type] = {
-    "objective": ObjectiveConfig,
     "data": DataConfig,
+    "run": RunConfig,
+    "objective": ObjectiveConfig,
     "optimizer": OptimizerConfig,
     "schedule": ScheduleConfig,
-    "run": RunConfig,
 }
 
 PLACE_ONLY = (
@@ -227,10 +227,10 @@ def recipe_parser(model_name: str, *, exit_on_error: bool = True, **options: Any
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(exit_on_error=exit_on_error, default_env=False, **options)
-    parser.add_argument("--model.name", default=model_name, help="registered name of the architecture")
-    parser.add_class_arguments(entry(model_name).config, "model")
     for section, config in SECTIONS.items():
         parser.add_class_arguments(config, section)
+    parser.add_argument("--model.name", default=model_name, help="registered name of the architecture")
+    parser.add_class_arguments(entry(model_name).config, "model")
     return parser
 
 
