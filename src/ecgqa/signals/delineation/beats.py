@@ -57,7 +57,8 @@ class Delineation:
     def point(self, name: str, lead: str | None = None) -> npt.NDArray[np.int32]:
         """(n_beats,) sample indices of one of `POINTS`, in one lead or (`lead=None`) in all leads together."""
         row = POINTS.index(name)
-        return self.consensus[row] if lead is None else self.by_lead[row, LEADS.index(lead)]
+        values: npt.NDArray[np.int32] = self.consensus[row] if lead is None else self.by_lead[row, LEADS.index(lead)]
+        return values
 
     def points(self, lead: str | None = None) -> dict[str, npt.NDArray[np.int32]]:
         """`point` for every one of `POINTS`."""
