@@ -20,6 +20,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "attributes build": ("ecgqa.cli.attributes:build", "ECGs -> attribute table"),
         "questions build": ("ecgqa.cli.questions:build", "attribute table -> questions in the published layout"),
         "questions check": ("ecgqa.cli.questions:check", "report everything wrong with a question data set"),
+        "questions diff": ("ecgqa.cli.questions:diff", "answer released questions from our attributes, and compare"),
         "map": ("ecgqa.cli.map:map_questions", "add the path of each ECG to published questions"),
         "store build": ("ecgqa.cli.store:build", "ECGs + questions -> training store"),
         "store info": ("ecgqa.cli.store:info", "what a store holds"),

@@ -31,6 +31,39 @@ def check(path: Path, records: Path | None = None, json: Path | None = None) -> 
     return 1 if report.n_errors else 0
 
 
+def diff(
+    released: Path,
+    attributes: Path,
+    records: Path | None = None,
+    json: Path | None = None,
+    limit: int = 20,
+) -> int:
+    """Answer released questions from our attributes, and show where the answers differ.
+
+    Example: ecgqa questions diff ecgqa/ptbxl attributes/ptbxl --records physionet.org/ptb-xl --json diff.json
+
+    Uses the rules that questions are built by. Prints agreement by template and attribute type, then each
+    disagreement with the attribute rows our answer rests on. A difference is an error of the release, of the
+    attributes, or of a rule. Ends with status 1 if an answer differs.
+
+    Args:
+        released: Folder of questions in the published layout; any subset of its shards.
+        attributes: Folder made by ecgqa attributes build (or its attributes.parquet).
+        records: Folder of the ECGs' data set; the metadata cells behind an answer are then quoted.
+        json: File to write everything to, all disagreements included.
+        limit: Number of disagreements to print.
+    """
+    from ecgqa.artefacts import write_json
+    from ecgqa.questions.diff import diff_dataset
+
+    report = diff_dataset(released, attributes, records=records)
+    print(report.as_text(limit))
+    if json is not None:
+        write_json(json, report.as_json())
+        print(f"report written to {json}")
+    return 1 if report.disagreements else 0
+
+
 def build(
     attributes: Path,
     dest: Path,

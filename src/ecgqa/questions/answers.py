@@ -24,6 +24,14 @@ def unpack(words: Words, n_options: int) -> Bools:
     return np.unpackbits(words.astype("<u8").view(np.uint8), count=n_options, bitorder="little").astype(np.bool_)
 
 
+def unpack_rows(words: Words, n_options: int) -> Bools:
+    """The inverse of `pack`: (n, words) -> (n, n_options)."""
+    if not len(words):
+        return np.zeros((0, n_options), dtype=np.bool_)
+    as_bytes = np.ascontiguousarray(words.astype("<u8")).view(np.uint8)
+    return np.unpackbits(as_bytes, axis=1, count=n_options, bitorder="little").astype(np.bool_)
+
+
 def signature(words: Words) -> npt.NDArray[np.uint64]:
     """One 64-bit number per set: the word itself when one word is enough, else a mix of all; 0 is the empty set."""
     if words.shape[-1] == 1:

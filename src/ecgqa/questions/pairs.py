@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ecgqa.questions.answers import Words, pack, relate, signature, unpack
+from ecgqa.questions.evaluate import QUADRANT
 from ecgqa.questions.facts import NO_DATE, Bools, Facts, Ints, View
 from ecgqa.questions.grid import GridQuestion
 from ecgqa.questions.sampling import SplitLimits, draw, integers, keys_of, seed_of, whole
@@ -91,7 +92,7 @@ class PairSampler:
         first, second = self.consecutive
         usable = known[first] & known[second]
         first, second = first[usable], second[usable]
-        before, after = _QUADRANT[question.template.relation or ""]
+        before, after = QUADRANT[question.template.relation or ""]
         positive = (holds[first] == before) & (holds[second] == after)
         pairs = first * _N_ROWS + second
         yield from self._yes_and_no(
@@ -129,7 +130,7 @@ class PairSampler:
         members, counts = np.concatenate([without, having]), np.array([len(without), len(having)])
         starts = np.array([0, len(without)])
         first, second = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
-        before, after = _QUADRANT[question.template.relation or ""]
+        before, after = QUADRANT[question.template.relation or ""]
         positive = (first == before) & (second == after)
         used = self._used.setdefault(question.template.template_id, set())
 
@@ -210,9 +211,6 @@ class PairSampler:
             yield Drawn(("yes",), *_unpair(yes))
             if len(no):
                 yield Drawn(("no",), *_unpair(no))
-
-
-_QUADRANT = {"resolved": (True, False), "new": (False, True), "remaining": (True, True), "absent": (False, False)}
 
 
 class _SetGrid:
