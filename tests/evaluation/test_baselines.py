@@ -8,12 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from scipy import optimize, sparse
 
 from ecgqa.cli.main import main
 from ecgqa.evaluation import score
 from ecgqa.evaluation.baselines import BASELINES, BASIS, expected_chance
 from ecgqa.evaluation.majority import decided
-from ecgqa.evaluation.word_model import WordModel, features_of
+from ecgqa.evaluation.word_model import PENALTY, WordModel, _logistic, features_of
 from ecgqa.records import NONE, PREDICTIONS, QUESTIONS, options_of
 from ecgqa.tables import conform, read_table, write_table
 from support.answered_questions import questions_table
@@ -116,8 +117,8 @@ def test_words_are_learnt() -> None:
     found = BASELINES["question_only"].answer(reword(train), reword(test), 0)
     assert score(reword(test), found, n_resamples=5).value("question_only", "em_candidates") == 1.0
     model = WordModel.fit(reword(train))
-    (probabilities, _, known), (_, _, unknown) = model.probabilities(["Slow?", "zzz"], [["no", "yes"], ["no", "yes"]])
-    assert probabilities[1] > 0.7 and known and not unknown
+    (said, probabilities, known), (_, _, unknown) = model.answers_to(["Slow?", "zzz"], [["no", "yes"], ["no", "yes"]])
+    assert said == ["yes"] and probabilities[1] > 0.7 and known and not unknown
     assert features_of("ST/T change, ST/T?") == {"st/t", "change", "st/t change", "change st/t"}
 
 
@@ -158,3 +159,20 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     write_table(test, path, QUESTIONS)
     assert main(["baselines", str(path), "--out", str(tmp_path / "y")]) == 0
     assert {file.stem for file in (tmp_path / "y").glob("*.parquet")} == {"chance", "nothing"}
+
+
+def test_the_regression_finds_the_minimum() -> None:
+    rng = np.random.default_rng(0)
+    matrix = sparse.csr_matrix((rng.random((80, 12)) < 0.3).astype(float))
+    total = rng.integers(1, 40, 80).astype(float)
+    hits = rng.binomial(total.astype(int), 0.3).astype(float)
+
+    def loss(point: np.ndarray) -> float:
+        logits = matrix @ point[:-1] + point[-1]
+        return float(total @ np.logaddexp(0, logits) - hits @ logits + PENALTY / 2 * point[:-1] @ point[:-1])
+
+    weights, bias = _logistic(matrix, hits, total)
+    best = optimize.minimize(loss, np.zeros(13), method="BFGS", options={"gtol": 1e-7})
+    assert loss(np.append(weights, bias)) == pytest.approx(best.fun, rel=1e-6)
+    never, _ = _logistic(matrix, np.zeros(80), total)  # never right: no overflow, no error
+    assert np.isfinite(never).all()

@@ -77,14 +77,9 @@ def question_only(train_questions: pl.DataFrame, questions: pl.DataFrame, seed: 
     distinct = ordered.select("question", "candidates").unique(maintain_order=True)
     texts, candidate_lists = distinct["question"].to_list(), distinct["candidates"].to_list()
     answers, scores, basis = [], [], []
-    for candidates, (options, none, known) in zip(
-        candidate_lists, model.probabilities(texts, candidate_lists), strict=True
+    for candidates, (chosen, options, known) in zip(
+        candidate_lists, model.answers_to(texts, candidate_lists), strict=True
     ):
-        chosen = [name for name, value in zip(options_of(candidates), options, strict=True) if value > 0.5]
-        if not chosen:
-            best = int(np.argmax(options))
-            says_none = NONE in candidates and none >= options[best]
-            chosen = [] if says_none else [options_of(candidates)[best]]
         answers.append(chosen or [NONE])
         scores.append(decided(options_of(candidates), options, chosen))
         basis.append("words" if known else "no known word")
