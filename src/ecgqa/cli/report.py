@@ -35,7 +35,7 @@ def report(
         split: Report this split only: train, valid or test; all that were predicted when left out.
         version: Report this wording only: template or paraphrased; all that were predicted when left out.
         subset: all, answered (only questions that every run has a row for), or a file with one sample id per line.
-        drawings: Draw the ECGs of the examples (needs a store and matplotlib).
+        drawings: Draw the ECGs of the examples (needs a store and matplotlib); --drawings false leaves them out.
         n_resamples: Resamples of ECGs behind each interval.
         n_permutations: Sign flips behind each p-value.
         seed: Seed of resamples, flips and the choice of examples.
