@@ -55,6 +55,10 @@ class AskedReader:
         """Whether the source has this template."""
         return template_id in self._names
 
+    def all_names(self, template_id: int) -> list[str]:
+        """Every name that the template may ask about."""
+        return self._names[template_id].all
+
     def names(self, template_id: int, text: str) -> list[Named]:
         """The template's attribute names in a text, longest names first, in order of reading."""
         return self._names[template_id].find(text)
@@ -90,7 +94,7 @@ class NameFinder:
     """Finds whole names in texts, the longest first, whatever the case of their letters."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        by_length = sorted(names, key=lambda name: (-len(name), name))
+        by_length = self.all = sorted(names, key=lambda name: (-len(name), name))
         self._canonical = {name.casefold(): name for name in reversed(by_length)}
         self._exact = set(by_length)
         either = "|".join(map(re.escape, by_length))

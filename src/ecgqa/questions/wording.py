@@ -29,10 +29,13 @@ class Wording:
 
     plain: str
     paraphrases: tuple[str, ...]
+    n_for_training: int = N_FOR_TRAINING
+    """How many of the paraphrases, from the first, belong to train and valid."""
 
     def pool(self, split: Split) -> tuple[str, ...]:
         """Paraphrases of a split: test has its own, which no model has been trained on."""
-        return self.paraphrases[N_FOR_TRAINING:] if split is Split.TEST else self.paraphrases[:N_FOR_TRAINING]
+        n = self.n_for_training
+        return self.paraphrases[n:] if split is Split.TEST else self.paraphrases[:n]
 
 
 def fill(sentence: str, question: GridQuestion, *, swapped: bool = False) -> str:
