@@ -12,6 +12,8 @@ from ecgqa.signals.delineation.network_input import RATE_HZ
 
 SOURCE_RATE_HZ: Final = 500.0
 WAVE_LABELS: Final = (1, 2, 3)
+NEAREST_P_SAMPLES: Final = 75
+"""No P wave is moved nearer than this (150 ms) to the QRS complex before it."""
 Floats = npt.NDArray[np.float64]
 
 
@@ -25,8 +27,6 @@ class Example:
     """(12, n): 0 none, 1 P, 2 QRS, 3 T, -1 not annotated."""
     waves: npt.NDArray[np.float32]
     """(3, 12, n): what each P, QRS and T adds to the line from its onset to its offset; zero elsewhere."""
-    gaps: tuple[tuple[int, int], ...]
-    """Stretches of samples in which no lead has a wave."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,14 +48,13 @@ def taken_apart(millivolts: npt.NDArray[np.float32], labels: npt.NDArray[np.int8
                 begin, end = max(first - 3, 0), min(last + 3, n)
                 line = np.linspace(millivolts[row, begin], millivolts[row, end - 1], end - begin)
                 waves[k, row, begin:end] = millivolts[row, begin:end] - line
-    gaps = tuple((first, last) for first, last in _runs((labels == 0).all(axis=0)) if last - first >= 10)
-    return Example(millivolts, labels, waves, gaps)
+    return Example(millivolts, labels, waves)
 
 
 def augmented(example: Example, length: int, rng: np.random.Generator) -> Crop:
     """A random piece of `example`, `length` samples at `RATE_HZ`, changed at random."""
     signal, labels = _with_other_waves(example, rng)
-    at, start_known, end_known = _warped_time(example, rng)
+    at, start_known, end_known = _warped_time(labels, rng)
     # Pieces reach up to a sixth of their length beyond what is annotated, so that both ends of a record are seen.
     low, high = start_known - length // 6, end_known - length + length // 6
     start = int(rng.integers(min(low, high), max(low, high) + 1))
@@ -81,7 +80,7 @@ def _with_other_waves(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int8]]:
     """Waves made higher or lower, T turned over, P taken away from some or all beats."""
     factors = [
-        np.exp(rng.normal(-0.15, 0.35) + rng.normal(0, 0.15, (12, 1))),
+        np.exp(rng.normal(-0.2, 0.45) + rng.normal(0, 0.15, (12, 1))),
         np.exp(rng.normal(0.0, 0.25) + rng.normal(0, 0.15, (12, 1))),
         np.exp(rng.normal(0.0, 0.4) + rng.normal(0, 0.2, (12, 1))),
     ]
@@ -101,10 +100,40 @@ def _with_other_waves(
             gone[first - 4 : last + 4] = rng.random() < 0.4
         p_factor = np.where(gone, 0.0, p_factor)
         labels = np.where(gone & (labels == 1), 0, labels).astype(np.int8)
+    elif kind < 0.5:
+        return _with_earlier_p(example, factors, rng)
     signal = example.millivolts + (p_factor - 1) * example.waves[0]
     signal += (factors[1] - 1) * example.waves[1] + (factors[2] - 1) * example.waves[2]
     if fibrillation:
         signal += _fibrillation(signal.shape[1], rng)
+    return signal.astype(np.float32), labels
+
+
+def _with_earlier_p(
+    example: Example, factors: list[Floats], rng: np.random.Generator
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int8]]:
+    """Every P wave moved forward in time, as far as onto the T wave before it: a long PR interval or a fast rate."""
+    labels = np.where(example.labels == 1, 0, example.labels).astype(np.int8)
+    signal = example.millivolts - example.waves[0]
+    signal += (factors[1] - 1) * example.waves[1] + (factors[2] - 1) * example.waves[2]
+    ends = np.array([last for _, last in _runs((labels == 2).any(axis=0))])
+    shift = round(rng.uniform(0.0, 0.3) * SOURCE_RATE_HZ)
+    for first, last in _runs((example.labels == 1).any(axis=0)):
+        begin, end = max(first - 3, 0), last + 3
+        before = ends[ends <= first]
+        earliest = before[-1] + NEAREST_P_SAMPLES if before.size else 0
+        own = min(shift, max(begin - earliest, 0))
+        wave = example.waves[0][:, begin:end]
+        own_label = example.labels[:, begin:end] == 1
+        signal[:, begin - own : begin - own + wave.shape[1]] += factors[0] * wave
+        place = labels[:, begin - own : begin - own + wave.shape[1]]
+        place[own_label & (place >= 0)] = 1
+        # What is left of a T wave after the P wave began is not told apart by eye.
+        for row in range(12):
+            if own_label[row].any():
+                start = begin - own + int(own_label[row].argmax())
+                after = labels[row, start : start + NEAREST_P_SAMPLES]
+                after[after == 3] = 0
     return signal.astype(np.float32), labels
 
 
@@ -119,24 +148,32 @@ def _fibrillation(n: int, rng: np.random.Generator) -> Floats:
     return out
 
 
-def _warped_time(example: Example, rng: np.random.Generator) -> tuple[Floats, int, int]:
+def _warped_time(labels: npt.NDArray[np.int8], rng: np.random.Generator) -> tuple[Floats, int, int]:
     """Edges of the new samples in old samples, and which of them are the first and last that are annotated.
 
     All is stretched alike; then each gap between waves gets its own length, which changes the heart rate, the PR
-    interval and, where gaps nearly vanish, puts P waves on T waves.
+    interval and, where gaps nearly vanish, puts P waves next to T waves. Complexes are widened or T waves shortened in
+    some pieces, so that a wide complex or a fast rate does not stand for a missing P wave.
     """
-    n = example.labels.shape[1]
+    n = labels.shape[1]
     slowness = np.full(n, 1 / (SOURCE_RATE_HZ / RATE_HZ * np.exp(rng.uniform(np.log(0.8), np.log(1.25)))))
     if rng.random() < 0.6:
         common = rng.uniform(np.log(0.25), np.log(1.8))
         spread = rng.choice([0.0, 0.1, 0.5])
-        for first, last in example.gaps:
+        for first, last in _runs((labels == 0).all(axis=0)):
+            if last - first < 10:
+                continue
             inner = slice(first + 2, last - 2)
             own = common if last - first > 60 else rng.uniform(np.log(0.5), np.log(1.8))
             slowness[inner] *= np.exp(np.clip(own + spread * rng.normal(), np.log(0.15), np.log(2.5)))
+    for label, low, high in ((2, 0.85, 2.0), (3, 0.6, 1.2)):
+        if rng.random() < 0.3:
+            factor = np.exp(rng.uniform(np.log(low), np.log(high)))
+            for first, last in _runs((labels == label).any(axis=0)):
+                slowness[first:last] *= factor
     new = np.concatenate(([0.0], np.cumsum(slowness)))
     at: Floats = np.interp(rng.random() + np.arange(int(new[-1]) - 1), new, np.arange(n + 1))
-    known = np.flatnonzero((example.labels >= 0).any(axis=0))
+    known = np.flatnonzero((labels >= 0).any(axis=0))
     return at, int(new[known[0]]), int(new[known[-1]])
 
 

@@ -13,11 +13,13 @@ from ecgqa.signals.delineation.beats import NOT_MEASURABLE, POINTS, Delineation,
 from ecgqa.signals.delineation.network_input import RATE_HZ, network_input, resampled, usable_leads
 from ecgqa.signals.delineation.peaks import median_of_leads, qrs_peaks, wave_peaks
 from ecgqa.signals.delineation.wave_network import BLOCK, Layer, shipped_layers, wave_probabilities
-from ecgqa.signals.delineation.waves import Waves, find_waves
+from ecgqa.signals.delineation.waves import WAVES, Waves, find_waves
 
 SHORTEST_S: Final = 0.4
 """Less than this holds no beat whose waves could be told."""
 _ROW: Final = {name: row for row, name in enumerate(POINTS)}
+_ONSETS: Final = np.array([[_ROW[f"{wave}_onset"]] for wave in WAVES])
+_OFFSETS: Final = np.array([[_ROW[f"{wave}_offset"]] for wave in WAVES])
 
 
 def delineate_consensus(
@@ -30,7 +32,8 @@ def delineate_consensus(
     n_samples = millivolts.shape[1]
     if lead is not None and lead not in LEADS:
         raise EcgqaError(f"unknown lead {lead!r}", expected=", ".join(LEADS), found=lead)
-    millivolts = np.ascontiguousarray(millivolts, dtype=np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        millivolts = np.ascontiguousarray(millivolts, dtype=np.float32)
     signal = resampled(millivolts, fs_hz)
     rows = usable_leads(signal)
     if lead is not None:
@@ -65,15 +68,16 @@ def _assembled(
     fs_hz: float,
 ) -> Delineation:
     """Waves with their peaks, in samples of `millivolts`."""
+    n_beats = waves.n_beats
     lines = np.concatenate(([0], rows + 1))
-    everything = np.full((len(POINTS), 1 + len(LEADS), waves.n_beats), np.nan)
-    for wave, (onset, offset) in waves.bounds.items():
-        everything[_ROW[f"{wave}_onset"], lines] = onset
-        everything[_ROW[f"{wave}_offset"], lines] = offset
-        if wave != "qrs":
-            peaks = wave_peaks(signal, onset[1:], offset[1:])
-            everything[_ROW[f"{wave}_peak"], rows + 1] = peaks
-            everything[_ROW[f"{wave}_peak"], 0] = median_of_leads(peaks)
+    everything = np.full((len(POINTS), 1 + len(LEADS), n_beats), np.nan)
+    everything[_ONSETS, lines] = waves.onset
+    everything[_OFFSETS, lines] = waves.offset
+    both = (np.concatenate((bound[0], bound[2]), axis=1) for bound in (waves.onset[:, 1:], waves.offset[:, 1:]))
+    peaks = wave_peaks(signal, *both)
+    for wave, found in (("p", peaks[:, :n_beats]), ("t", peaks[:, n_beats:])):
+        everything[_ROW[f"{wave}_peak"], rows + 1] = found
+        everything[_ROW[f"{wave}_peak"], 0] = median_of_leads(found)
     # A sample of the network's rate is the mean over its span: its middle lies half a span after its first sample.
     factor = fs_hz / RATE_HZ
     everything += 0.5
@@ -85,4 +89,4 @@ def _assembled(
     known = np.isfinite(everything)
     last = millivolts.shape[1] - 1
     samples = np.where(known, np.rint(everything).clip(0, last), NOT_MEASURABLE).astype(np.int32)
-    return Delineation(fs_hz, last + 1, samples[:, 0], samples[:, 1:], waves.confidence)
+    return Delineation(fs_hz, last + 1, samples[:, 0], samples[:, 1:], waves.confidence.astype(np.float32))

@@ -13,6 +13,7 @@ from ecgqa.signals.delineation.network_input import RATE_HZ
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
+WAVES: Final = ("p", "qrs", "t")
 PRESENT_MS: Final = {"p": 30.0, "qrs": 35.0, "t": 40.0}
 """A wave is there if the leads together give it at least this much time (probability summed over time) …"""
 LEAD_SHARE: Final = 0.35
@@ -26,45 +27,40 @@ LONGEST_PR_MS: Final = 480.0
 """A P wave whose middle lies further before the QRS complex did not lead to it (first degree block reaches 400 ms)."""
 REACH_MS: Final = {"p": 70.0, "qrs": 70.0, "t": 110.0}
 """How far beyond the consensus a lead's own wave may reach."""
-CHANNEL: Final = {"p": 1, "qrs": 2, "t": 3}
 
 
 @dataclass(frozen=True, eq=False)
 class Waves:
-    """bounds[wave] = onset, offset, each (1 + n_leads, n_beats): consensus first; NaN = not there. Network samples."""
+    """What was found, in samples of the network; NaN = not there."""
 
-    bounds: dict[str, tuple[Floats, Floats]]
-    confidence: npt.NDArray[np.float32]
-    n_beats: int
+    onset: Floats
+    """(3, 1 + n_leads, n_beats): P, QRS, T; what all leads say first."""
+    offset: Floats
+    confidence: Floats
+    """(3, n_beats): mean probability of all leads over the wave; 0 = not there."""
+
+    @property
+    def n_beats(self) -> int:
+        return int(self.onset.shape[2])
 
 
 def find_waves(probability: npt.NDArray[np.float32]) -> Waves:
     """Beats and waves from (n_leads, T, 4) of `wave_probabilities`."""
-    n_leads, length, _ = probability.shape
-    everything = np.empty((3, n_leads + 1, length))
-    everything[:, 1:] = probability.transpose(2, 0, 1)[1:]
-    everything[:, 0] = everything[:, 1:].mean(axis=1)
-    mass = np.zeros((3, n_leads + 1, length + 1))
-    np.cumsum(everything, axis=2, out=mass[:, :, 1:])
-    level = everything[:, 0]
-    qrs = _qrs_spans(level[1], mass[1, 0])
-    n_beats = qrs[0].size
-    if n_beats == 0:
-        return Waves({}, np.zeros((3, 0), dtype=np.float32), 0)
-    first, last = qrs
+    level = probability.mean(axis=0).T[1:].astype(np.float64)
+    length = level.shape[1]
+    mass = np.zeros((3, length + 1))
+    np.cumsum(level, axis=1, out=mass[:, 1:])
+    first, last = _qrs_spans(level[1], mass[1])
+    if not first.size:
+        nothing = np.zeros((3, 1 + len(probability), 0))
+        return Waves(nothing, nothing, np.zeros((3, 0)))
     before = np.maximum(np.concatenate(([0.0], last[:-1])), first - _samples(LONGEST_PR_MS))
     after = np.concatenate((first[1:], [float(length)]))
-    spans = (
-        _heaviest_spans(level[0], mass[0, 0], before, first, "p"),
-        qrs,
-        _heaviest_spans(level[2], mass[2, 0], last, after, "t"),
-    )
-    bounds = {}
-    confidence = np.zeros((3, n_beats), dtype=np.float32)
-    for row, (wave, span) in enumerate(zip(("p", "qrs", "t"), spans, strict=True)):
-        bounds[wave] = _bounds(mass[row], *span, wave)
-        confidence[row] = _mean_level(mass[row, 0], *span)
-    return Waves(bounds, confidence, n_beats)
+    p = _heaviest_spans(level[0], mass[0], before, first, "p")
+    t = _heaviest_spans(level[2], mass[2], last, after, "t")
+    begin, end = np.stack((p[0], first, t[0])), np.stack((p[1], last, t[1]))
+    onset, offset = _bounds(probability, level, begin, end)
+    return Waves(onset, offset, _mean_level(mass, begin, end))
 
 
 def _samples(milliseconds: float) -> float:
@@ -73,7 +69,9 @@ def _samples(milliseconds: float) -> float:
 
 def _runs(above: npt.NDArray[np.bool_]) -> tuple[Indices, Indices]:
     """First sample and one past the last of each run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], above, [False])).view(np.int8)))
+    padded = np.zeros(above.size + 2, dtype=np.bool_)
+    padded[1:-1] = above
+    edges = np.flatnonzero(padded[1:] != padded[:-1])
     return edges[::2], edges[1::2]
 
 
@@ -114,35 +112,43 @@ def _heaviest_spans(level: Floats, mass: Floats, low: Floats, high: Floats, wave
     return begin, end
 
 
-def _mean_level(mass: Floats, first: Floats, last: Floats) -> Floats:
-    there = np.isfinite(first)
-    begin, end = np.where(there, first, 0).astype(np.intp), np.where(there, last, 1).astype(np.intp)
-    return np.where(there, (mass[end] - mass[begin]) / (end - begin), 0.0)
+def _mean_level(mass: Floats, begin: Floats, end: Floats) -> Floats:
+    """(3, n_beats)"""
+    there = np.isfinite(begin)
+    first, last = np.where(there, begin, 0).astype(np.intp), np.where(there, end, 1).astype(np.intp)
+    row = np.arange(3)[:, None]
+    return np.where(there, (mass[row, last] - mass[row, first]) / (last - first), 0.0)
 
 
-def _bounds(mass: Floats, first: Floats, last: Floats, wave: str) -> tuple[Floats, Floats]:
+_REACH = np.array([[_samples(REACH_MS[wave])] for wave in WAVES])
+
+
+def _bounds(probability: npt.NDArray[np.float32], level: Floats, begin: Floats, end: Floats) -> tuple[Floats, Floats]:
     """Onset and offset in every row: half of the row's mass to either side of where half of it is reached.
 
-    Where the probability rises from 0 to 1 and falls again, these are the expected places of the rise and the fall:
-    no threshold is crossed, and a soft edge counts as its centre.
+    `level`, `begin`, `end` have a row for each wave. Where the probability rises from 0 to 1 and falls again, these
+    are the expected places of the rise and the fall: no threshold is crossed, and a soft edge counts as its centre.
     """
-    there = np.isfinite(first)
-    reach = _samples(REACH_MS[wave])
-    length = mass.shape[1] - 1
-    low = np.clip(np.where(there, first - reach, 0.0), 0, length).astype(np.intp)
-    high = np.clip(np.where(there, last + reach, 1.0), 0, length).astype(np.intp)
-    start = mass[:, low]
-    half = 0.5 * (mass[:, high] - start)
-    known = there & (half >= LEAD_SHARE * half[0])
-    middle = _reached(mass, start + half)
-    return np.where(known, middle - half - 0.5, np.nan), np.where(known, middle + half - 0.5, np.nan)
-
-
-def _reached(mass: Floats, target: Floats) -> Floats:
-    """Where, as a fractional sample, each row of cumulative `mass` passes each of its targets."""
-    n_rows, width = mass.shape
-    # One search for all rows: rows are set apart by more than any of them holds.
-    lift = np.arange(n_rows)[:, None] * (width + 1.0)
-    found = np.interp((target + lift).ravel(), (mass + lift).ravel(), np.arange(n_rows * width, dtype=np.float64))
-    samples: Floats = found.reshape(target.shape) - np.arange(n_rows)[:, None] * width
-    return samples
+    n_leads, length, _ = probability.shape
+    there = np.isfinite(begin)
+    low = np.where(there, begin - _REACH, 0.0).clip(0, length - 1).astype(np.intp)
+    high = np.where(there, end + _REACH, 1.0).clip(1, length).astype(np.intp)
+    width = int((high - low).max())
+    at = low[..., None] + np.arange(width)
+    inside = at < high[..., None]
+    np.minimum(at, length - 1, out=at)
+    wave = np.arange(3)[:, None, None]
+    mass = np.empty((n_leads + 1, *at.shape), dtype=np.float32)
+    mass[0] = level[wave, at]
+    np.take(probability.reshape(n_leads, -1), at * 4 + (wave + 1), axis=1, out=mass[1:], mode="clip")
+    mass *= inside
+    np.cumsum(mass, axis=-1, out=mass)
+    half = 0.5 * mass[..., -1]
+    # The first sample that reaches half of the mass, and which part of it is needed.
+    reached = np.minimum((mass < half[..., None]).sum(axis=-1), width - 1)
+    upper = np.take_along_axis(mass, reached[..., None], -1)[..., 0]
+    lower = np.take_along_axis(mass, np.maximum(reached - 1, 0)[..., None], -1)[..., 0]
+    lower[reached == 0] = 0.0
+    middle = low - 0.5 + reached + (half - lower) / np.maximum(upper - lower, 1e-9)
+    middle[~(there & (half >= LEAD_SHARE * half[0]))] = np.nan
+    return (middle - half).swapaxes(0, 1), (middle + half).swapaxes(0, 1)
