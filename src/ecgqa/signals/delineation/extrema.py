@@ -1,4 +1,4 @@
-"""Local maxima of a signal as scipy.signal.find_peaks defines them, found once for all windows that ask for them."""
+"""Local extrema and zero crossings of a signal, found once for all the windows that ask for them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ Samples = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
 
-class Maxima(NamedTuple):
-    """Local maxima of a signal in rising order; a flat top counts once, at its middle (rounded down)."""
+class Tops(NamedTuple):
+    """Local maxima (or minima) of a signal in rising order; a flat top counts once, at its middle, rounded down."""
 
     at: Indices
     first: Indices
@@ -20,38 +20,63 @@ class Maxima(NamedTuple):
     last: Indices
     """… and its last: the same sample unless the top is flat."""
 
-    def within(self, start: int, stop: int) -> Indices:
-        """The maxima that the piece start:stop of the signal has by itself: both feet must lie inside it."""
-        low = int(np.searchsorted(self.first, start, side="right"))
-        high = int(np.searchsorted(self.last, stop - 1, side="left"))
-        return self.at[low:high]
+    def within(self, start: Indices, stop: Indices) -> tuple[Indices, Indices]:
+        """Bounds, in these arrays, of the tops that each piece start:stop has by itself: its feet lie inside it.
+
+        So defined, they are what scipy.signal.find_peaks finds in the piece. The upper bound may be below the lower.
+        """
+        return np.searchsorted(self.first, start, side="right"), np.searchsorted(self.last, stop - 1, side="left")
 
 
-def local_maxima(signal: Samples) -> Maxima:
-    """All samples, or flat tops, of `signal` (n,) that are higher than both neighbours."""
+def local_extrema(signal: Samples) -> tuple[Tops, Tops]:
+    """Maxima and minima of `signal` (n,): samples, or flat tops, higher (lower) than both neighbours."""
     steps = np.diff(signal)
-    (moves,) = np.nonzero(steps)
-    rising = steps[moves] > 0
-    (turns,) = np.nonzero(rising[:-1] & ~rising[1:])
-    first, last = moves[turns] + 1, moves[turns + 1]
-    return Maxima((first + last) // 2, first, last)
+    if np.count_nonzero(steps) == steps.size:
+        rising = steps > 0
+        turns = np.flatnonzero(rising[:-1] != rising[1:])
+        first = last = turns + 1
+    else:
+        moves = np.flatnonzero(steps)
+        rising = steps[moves] > 0
+        turns = np.flatnonzero(rising[:-1] != rising[1:])
+        first, last = moves[turns] + 1, moves[turns + 1]
+    at, is_top = (first + last) // 2, rising[turns]
+    return (
+        Tops(at[is_top], first[is_top], last[is_top]),
+        Tops(at[~is_top], first[~is_top], last[~is_top]),
+    )
 
 
-def window(start: int, stop: int, n: int) -> tuple[int, int]:
-    """Bounds of the piece that Python's signal[start:stop] cuts from n samples: negative bounds count from the end."""
-    first, end, _ = slice(start, stop).indices(n)
-    return first, max(first, end)
+def magnitude_maxima(signal: Samples, maxima: Tops, minima: Tops) -> Tops:
+    """Local maxima of the absolute value of a signal with these extrema: positive maxima and negative minima …
+
+    … that no neighbour of the other sign exceeds.
+    """
+    both = [np.concatenate(parts) for parts in zip(maxima, minima, strict=True)]
+    outward = np.concatenate((signal[maxima.at] > 0, signal[minima.at] < 0))
+    size = np.abs(signal)
+    at, first, last = (part[outward] for part in both)
+    highest = (size[first - 1] < size[at]) & (size[last + 1] < size[at])
+    at, first, last = at[highest], first[highest], last[highest]
+    order = np.argsort(at)
+    return Tops(at[order], first[order], last[order])
 
 
-def last_below(values: Samples, threshold: float) -> int | None:
-    """Index of the last of `values` that is below `threshold`, if any is."""
-    below = values[::-1] < threshold
-    back = int(below.argmax()) if below.size else 0
-    return values.size - 1 - back if below.size and below[back] else None
+def falls_to_zero(signal: Samples) -> Indices:
+    """Last sample above zero before the signal is zero or below, wherever that happens."""
+    above = signal > 0
+    return np.flatnonzero(above[:-1] & ~above[1:])
 
 
-def first_below(values: Samples, threshold: float) -> int | None:
-    """Index of the first of `values` that is below `threshold`, if any is."""
-    below = values < threshold
-    at = int(below.argmax()) if below.size else 0
-    return at if below.size and below[at] else None
+def window(start: Indices, stop: Indices, n: int) -> tuple[Indices, Indices]:
+    """Bounds of the pieces that Python's signal[start:stop] cuts from n samples: negative bounds count from the end."""
+    first = np.minimum(np.maximum(np.where(start < 0, start + n, start), 0), n)
+    end = np.minimum(np.maximum(np.where(stop < 0, stop + n, stop), 0), n)
+    return first, np.maximum(first, end)
+
+
+def spread(lower: Indices, upper: Indices) -> tuple[Indices, Indices]:
+    """The ranges lower:upper one after another, and the number of the range that each element is from."""
+    counts = np.maximum(upper - lower, 0)
+    owner = np.repeat(np.arange(counts.size), counts)
+    return np.arange(owner.size) - np.repeat(np.cumsum(counts) - counts - lower, counts), owner

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -18,16 +17,18 @@ from ecgqa.signals.delineation.single_lead import LeadDelineation, Outcome, not_
 from ecgqa.signals.delineation.wavelet import ANALYSIS_HZ, WaveletScales, to_analysis_rate
 from ecgqa.signals.delineation.wavelet_points import (
     BOUNDARY_S,
-    BOUNDARY_SCALE,
     BOUNDARY_SHARE,
+    NOWHERE,
+    P_SCALE,
     T_ONSET_S,
     T_ONSET_SHARE,
+    T_SCALE,
     Details,
-    Position,
     Tempo,
     find_boundaries,
-    find_peaks,
+    find_p_peaks,
     find_qrs_boundaries,
+    find_t_peaks,
 )
 
 if TYPE_CHECKING:
@@ -83,21 +84,22 @@ def _delineate(signal: npt.NDArray[np.float64], fs_hz: float) -> LeadDelineation
     if r_peaks.size < FEWEST_BEATS:
         return not_delineable(Outcome.TOO_FEW_BEATS, fs_hz)
     q_peaks, s_peaks = find_q_and_s(cleaned, r_peaks, fs_hz)
-    r_fine = [int(peak * ANALYSIS_HZ / fs_hz) for peak in r_peaks.tolist()]
+    r_fine = (r_peaks * ANALYSIS_HZ / fs_hz).astype(np.intp)
     tempo = Tempo.of(r_fine)
     if tempo.is_too_slow:
         return not_delineable(Outcome.TOO_SLOW, fs_hz)
 
     resampled = to_analysis_rate(cleaned, fs_hz)
     scales = WaveletScales(resampled)
-    p_peaks, t_peaks = find_peaks(resampled, scales, r_fine, tempo)
-    details = Details(scales[tempo.scale(BOUNDARY_SCALE)])
+    details = Details(scales[tempo.scale(P_SCALE)])
+    p_peaks = find_p_peaks(details, resampled, r_fine, tempo)
+    t_peaks = find_t_peaks(Details(scales[tempo.scale(T_SCALE)]), resampled, r_fine, tempo)
     p_onsets, p_offsets = find_boundaries(details, p_peaks, tempo, BOUNDARY_S, BOUNDARY_SHARE)
     t_onsets, t_offsets = find_boundaries(details, t_peaks, tempo, T_ONSET_S, T_ONSET_SHARE)
     qrs_onsets, qrs_offsets = find_qrs_boundaries(details, p_peaks, r_fine, t_peaks)
 
-    def back(positions: Sequence[Position]) -> npt.NDArray[np.float64]:
-        return np.array([np.nan if at is None else int(at * fs_hz / ANALYSIS_HZ) for at in positions])
+    def back(positions: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+        return np.where(positions == NOWHERE, np.nan, np.trunc(positions * fs_hz / ANALYSIS_HZ))
 
     rows = {
         "p_onset": back(p_onsets),
@@ -113,8 +115,9 @@ def _delineate(signal: npt.NDArray[np.float64], fs_hz: float) -> LeadDelineation
         "t_offset": back(t_offsets),
     }
     found = np.stack([rows[name] for name in POINTS])
-    inside = (found > 0) & (found < signal.size)
-    return LeadDelineation(np.where(inside, np.nan_to_num(found), NOT_MEASURABLE).astype(np.int32), fs_hz)
+    if (found >= signal.size).any():
+        return not_delineable(Outcome.POINT_BEYOND_END, fs_hz)
+    return LeadDelineation(np.where(found >= 0, found, NOT_MEASURABLE).astype(np.int32), fs_hz)
 
 
 def exact_millivolts(ecg: Ecg) -> npt.NDArray[np.float64]:

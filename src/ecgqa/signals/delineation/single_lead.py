@@ -18,6 +18,7 @@ class Outcome(StrEnum):
     NOT_FINITE = "samples missing or not finite"
     TOO_SHORT = "too short to be filtered"
     TOO_FEW_BEATS = "fewer than four R peaks"
+    POINT_BEYOND_END = "a point lies beyond the last sample"
     TOO_SLOW = "slower than the coarsest wavelet scale can follow"
 
 

@@ -66,6 +66,7 @@ class WaveletScales:
     def __init__(self, signal: Samples) -> None:
         self.n = signal.size
         self._smoothed = [signal]
+        """The signal smoothed for each scale, 8^index times too large: powers of two cost no precision."""
 
     def __getitem__(self, index: int) -> Samples:
         """Detail (n,) of scale 2^(index + 1), 0 <= index < N_SCALES."""
@@ -74,22 +75,26 @@ class WaveletScales:
         while len(self._smoothed) <= index:
             self._smoothed.append(_smoothed(self._smoothed[-1], 1 << len(self._smoothed) - 1))
         n, step, smoothed = self.n, 1 << index, self._smoothed[index]
-        detail = -2.0 * smoothed[:n]
+        detail = -smoothed[:n]
         ahead = smoothed[step : step + n]
-        detail[: ahead.size] += 2.0 * ahead
+        detail[: ahead.size] += ahead
+        detail *= 2.0 / 8.0**index
         return detail
 
 
 def _smoothed(signal: Samples, step: int) -> Samples:
-    """`signal` (n,) through (1, 3, 3, 1)/8, taps `step` apart, `step` samples early, end kept: (n + 3 step,)."""
+    """`signal` (n,) through (1, 3, 3, 1), taps `step` apart, `step` samples early, end kept: (n + 3 step,)."""
     n = signal.size
-    outer, inner = signal * 0.125, signal * 0.375
-    wider = np.zeros(n + 4 * step)
-    # Shifted by one tap, so that what lies before the signal's start falls off.
-    wider[:n] = inner
-    wider[: n - step] += outer[step:]
-    wider[step : n + step] += inner
-    wider[2 * step : n + 2 * step] += outer
-    # After the end: three taps' worth of tail, the last tap of it twice, see above.
-    wider[n + 2 * step : n + 3 * step] = wider[n + step : n + 2 * step]
-    return wider[: n + 3 * step]
+    # The sum of two samples one step apart, three times over; the last one begins a step later.
+    once = np.empty(n + step)
+    np.add(signal[step:], signal[:-step], out=once[step:n])
+    once[:step], once[n:] = signal[:step], signal[n - step :]
+    twice = np.empty(n + 2 * step)
+    np.add(once[step:], once[:-step], out=twice[step : n + step])
+    twice[:step], twice[n + step :] = once[:step], once[n:]
+    thrice = np.empty(n + 3 * step)
+    np.add(twice[step:], twice[:-step], out=thrice[: n + step])
+    thrice[n + step : n + 2 * step] = twice[n + step :]
+    # The last tap's worth once more, see above.
+    thrice[n + 2 * step :] = twice[n + step :]
+    return thrice

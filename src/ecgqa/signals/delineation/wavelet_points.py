@@ -5,20 +5,28 @@ begins and ends where the details have fallen to a share of the nearest extremum
 51:570, section III). Which scale, how far to search, and how to choose among several pairs follow the realisation of
 that method behind the released questions; it has no search back, and no wave shapes but the upright one.
 
-Positions are in samples at the analysis rate. `None` means not found.
+Positions are in samples at the analysis rate, one for each R peak; NOWHERE means not found.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from ecgqa.signals.delineation.extrema import Indices, Maxima, Samples, first_below, last_below, local_maxima, window
-from ecgqa.signals.delineation.wavelet import ANALYSIS_HZ, N_SCALES, WaveletScales
+from ecgqa.signals.delineation.extrema import (
+    Indices,
+    Samples,
+    Tops,
+    falls_to_zero,
+    local_extrema,
+    magnitude_maxima,
+    spread,
+    window,
+)
+from ecgqa.signals.delineation.wavelet import ANALYSIS_HZ, N_SCALES
 
 QRS_WIDTH_S: Final = 0.13
 P_TO_R_S: Final = 0.2
@@ -29,8 +37,8 @@ T_ONSET_S: Final = 0.6
 
 P_SCALE: Final = 2
 T_SCALE: Final = 3
-BOUNDARY_SCALE: Final = 2
-"""Scales for a signal at 250 Hz and 60 beats a minute, counted from 0; `Tempo.scale` adapts them."""
+"""Scales for a signal at 250 Hz and 60 beats a minute, counted from 0; `Tempo.scale` adapts them. That of
+the P peaks shows all boundaries, too."""
 
 P_SHARE_OF_RMS: Final = 0.02
 T_SHARE_OF_RMS: Final = 0.25
@@ -39,7 +47,8 @@ BOUNDARY_SHARE: Final = 0.4
 T_ONSET_SHARE: Final = 0.6
 QRS_SHARE: Final = 0.5
 
-Position = int | None
+_BESIDE_QRS: Final = int(0.5 * QRS_WIDTH_S * ANALYSIS_HZ)
+NOWHERE: Final = int(np.iinfo(np.intp).min // 4)
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,7 @@ class Tempo:
     """Median over the beats; the first beat counts with the mean interval."""
 
     @classmethod
-    def of(cls, r_peaks: Sequence[int]) -> Tempo:
+    def of(cls, r_peaks: Indices) -> Tempo:
         """Tempo of R peaks (at least two) at the analysis rate."""
         intervals_s = np.diff(r_peaks) / ANALYSIS_HZ
         return cls(float(np.median(60.0 / np.append(intervals_s, intervals_s.mean()))))
@@ -66,126 +75,155 @@ class Tempo:
 
     def seconds(self, seconds_at_60: float) -> float:
         """A search time, shorter in a fast heart, to the millisecond."""
-        return float(np.round(seconds_at_60 * (60 / self.beats_per_minute), 3))
+        return round(seconds_at_60 * (60 / self.beats_per_minute) * 1000) / 1000
 
     @property
     def is_too_slow(self) -> bool:
         """True where the details have no scale as coarse as this tempo asks for."""
-        return self.scale(max(P_SCALE, T_SCALE, BOUNDARY_SCALE)) >= N_SCALES
+        return self.scale(max(P_SCALE, T_SCALE)) >= N_SCALES
 
 
 class Details:
-    """One detail signal with the extrema and zero crossings that every search needs."""
+    """One detail signal with its extrema; each search looks at many windows of it at once."""
 
     def __init__(self, values: Samples) -> None:
         self.values = values
         self.n = values.size
-        self.maxima: Maxima = local_maxima(values)
-        self.minima: Maxima = local_maxima(-values)
+        self.maxima, self.minima = local_extrema(values)
 
+    def find_peaks(
+        self,
+        signal: Samples,
+        start: Indices,
+        stop: Indices,
+        share_of_rms: float,
+        expected_s: float,
+        *,
+        two_sided: bool,
+    ) -> Indices:
+        """Peak of the upright wave of `signal` in each start:stop, or NOWHERE.
 
-class Peaks:
-    """Search for the peak of an upright wave: details positive, then negative, with a zero crossing in between."""
-
-    def __init__(self, values: Samples, signal: Samples) -> None:
-        self.values, self.signal = values, signal
-        self.magnitude = np.abs(values)
-        self.maxima = local_maxima(self.magnitude)
-        self.crossings: Indices = np.flatnonzero(np.diff(np.sign(values)))
-
-    def find(self, start: int, stop: int, share_of_rms: float, expected_s: float, *, two_sided: bool) -> Position:
-        """The wave in start:stop that is highest after a penalty of 1 mV a second away from `expected_s`.
-
-        `expected_s`: seconds from `start`; with `two_sided` false the penalty becomes a bonus before that time.
+        A wave is a detail extremum above zero followed by one below; its peak is the zero crossing after the first.
+        Extrema count from `share_of_rms` of the window's root mean square on. Among several waves the highest is
+        taken, after a penalty of 1 mV for each second away from `expected_s` after `start`; with `two_sided` false
+        the penalty is a bonus before that time.
         """
-        first, end = window(start, stop, self.values.size)
-        if first == end:
-            return None
-        local = self.values[first:end]
-        at_least = share_of_rms * math.sqrt(np.mean(np.square(local)))
-        extrema = self.maxima.within(first, end)
-        heights = self.magnitude[extrema]
-        extrema = extrema[(heights >= at_least) & (heights > SHARE_OF_MAXIMUM * local.max())]
-        if local[0] > 0:
-            extrema = np.append(first, extrema)
-        signs = self.values[extrema]
-        rising = extrema[:-1][(signs[:-1] > 0) & (signs[1:] < 0)]
+        first, end = window(start, stop, self.n)
+        found = np.full(first.size, NOWHERE)
+        some = end > first
+        at_least, above = np.zeros(first.size), np.zeros(first.size)
+        low = int(first[some].min(initial=self.n))
+        ends = np.stack((first[some], end[some]), axis=1).ravel() - low
+        stretch = np.append(self.values[low:], 0.0)  # windows may end at the very end, where reduceat cannot
+        at_least[some] = share_of_rms * np.sqrt(np.add.reduceat(stretch * stretch, ends)[::2] / (end - first)[some])
+        above[some] = SHARE_OF_MAXIMUM * np.maximum.reduceat(stretch, ends)[::2]
+
+        tops = magnitude_maxima(self.values, self.maxima, self.minima)
+        lower, upper = tops.within(first, end)
+        index, owner = spread(lower, upper)
+        at = tops.at[index]
+        height = np.abs(self.values[at])
+        tall = (height >= at_least[owner]) & (height > above[owner])
+        at, owner = at[tall], owner[tall]
+        # A window that begins above zero begins with an extremum, as it were.
+        head = np.flatnonzero(some & (self.values[np.minimum(first, self.n - 1)] > 0))
+        at, owner = np.concatenate((first[head], at)), np.concatenate((head, owner))
+        order = np.argsort(owner * self.n + at)
+        at, owner = at[order], owner[order]
+
+        positive = self.values[at] > 0
+        rising = np.flatnonzero(positive[:-1] & ~positive[1:] & (owner[:-1] == owner[1:]))
         if not rising.size:
-            return None
-        peaks = self.crossings[np.searchsorted(self.crossings, rising)]
-        late_s = (peaks - first) / ANALYSIS_HZ - expected_s
-        scores = self.signal[peaks] - (np.abs(late_s) if two_sided else late_s)
-        return int(peaks[np.argmax(scores)]) - first + start
+            return found
+        owner = owner[rising]
+        crossings = falls_to_zero(self.values)
+        peak = crossings[np.searchsorted(crossings, at[rising])]
+        late_s = (peak - first[owner]) / ANALYSIS_HZ - expected_s
+        score = signal[peak] - (np.abs(late_s) if two_sided else late_s)
+        best = np.full(first.size, -np.inf)
+        np.maximum.at(best, owner, score)
+        is_best = np.flatnonzero(score == best[owner])[::-1]  # the first of equals is assigned last, and stays
+        found[owner[is_best]] = (peak - first[owner] + start[owner])[is_best]
+        return found
+
+    def find_onsets(self, tops: Tops, start: Indices, stop: Indices, share: float, sign: int) -> Indices:
+        """Last sample of each start:stop at which the details are below `share` of the last of `tops` there.
+
+        NOWHERE without such a sample. `sign` -1 looks at the details upside down.
+        """
+        first, end = window(start, stop, self.n)
+        lower, upper = tops.within(first, end)
+        which = np.flatnonzero(upper > lower)
+        slope = tops.at[upper[which] - 1]
+        return self._walk(which, slope, first[which] - slope, share, sign, start - first)
+
+    def find_offsets(self, tops: Tops, start: Indices, stop: Indices, share: float, sign: int) -> Indices:
+        """First sample of each start:stop, from the first of `tops` on, at which the details are below `share` of it.
+
+        NOWHERE without such a sample. `sign` -1 looks at the details upside down.
+        """
+        first, end = window(start, stop, self.n)
+        lower, upper = tops.within(first, end)
+        which = np.flatnonzero(upper > lower)
+        slope = tops.at[lower[which]]
+        return self._walk(which, slope, end[which] - slope, share, sign, start - first)
+
+    def _walk(self, which: Indices, slope: Indices, room: Indices, share: float, sign: int, shift: Indices) -> Indices:
+        """From each `slope` on through `room` samples (or, where negative, that many before it) to the first below …
+
+        … its share of the details at the slope. Slopes below zero are at once below their own share.
+        `which` numbers the windows that have a slope; `shift` is added to what is found, for all windows.
+        """
+        found = np.full(shift.size, NOWHERE)
+        if not which.size:
+            return found
+        backwards = int(room.min()) < 0
+        paces = -1 - np.arange(-int(room.min())) if backwards else np.arange(int(room.max()))
+        along = self.values.take(slope[:, None] + paces, mode="clip")
+        limit = share * self.values[slope, None]
+        below = (along < limit if sign > 0 else along > limit) & (
+            paces >= room[:, None] if backwards else paces < room[:, None]
+        )
+        # A last column that is always true tells rows without a hit.
+        hit = np.column_stack((below, np.ones(which.size, np.bool_))).argmax(axis=1)
+        there = hit < paces.size
+        found[which[there]] = (slope + (-1 - hit if backwards else hit))[there] + shift[which[there]]
+        return found
 
 
-def find_peaks(
-    signal: Samples, scales: WaveletScales, r_peaks: Sequence[int], tempo: Tempo
-) -> tuple[list[Position], list[Position]]:
-    """Peaks of the P and T waves, one each per R peak. `signal`: the lead at the analysis rate."""
-    beside_qrs = int(0.5 * QRS_WIDTH_S * ANALYSIS_HZ)
-    p_to_r_s, r_to_t_s = tempo.seconds(P_TO_R_S), tempo.seconds(R_TO_T_S)
-    search = Peaks(scales[tempo.scale(P_SCALE)], signal)
-    before = 2 * int(p_to_r_s * ANALYSIS_HZ)
-    p_peaks = [search.find(r - before, r - beside_qrs, P_SHARE_OF_RMS, p_to_r_s, two_sided=True) for r in r_peaks]
-    search = Peaks(scales[tempo.scale(T_SCALE)], signal)
-    after, expected_s = 2 * int(r_to_t_s * ANALYSIS_HZ), r_to_t_s - 0.5 * QRS_WIDTH_S
-    t_peaks = [search.find(r + beside_qrs, r + after, T_SHARE_OF_RMS, expected_s, two_sided=False) for r in r_peaks]
-    return p_peaks, t_peaks
+def find_p_peaks(details: Details, signal: Samples, r_peaks: Indices, tempo: Tempo) -> Indices:
+    """Peaks of the P waves. `signal`: the lead at the analysis rate, `details`: those of its P_SCALE."""
+    expected_s = tempo.seconds(P_TO_R_S)
+    start, stop = r_peaks - 2 * int(expected_s * ANALYSIS_HZ), r_peaks - _BESIDE_QRS
+    return details.find_peaks(signal, start, stop, P_SHARE_OF_RMS, expected_s, two_sided=True)
 
 
-def find_onset(details: Details, extrema: Maxima, start: int, stop: int, share: float, sign: int) -> Position:
-    """Last sample of start:stop at which the details are below `share` of the last of `extrema` there.
-
-    `sign` -1 looks at the details upside down; `extrema` are the maxima of what is looked at.
-    """
-    first, end = window(start, stop, details.n)
-    slopes = extrema.within(first, end)
-    if not slopes.size:
-        return None
-    slope = int(slopes[-1])
-    local = details.values[first:slope] * sign
-    found = last_below(local, share * sign * float(details.values[slope]))
-    return None if found is None else found + start
-
-
-def find_offset(details: Details, extrema: Maxima, start: int, stop: int, share: float, sign: int) -> Position:
-    """First sample of start:stop, from the first of `extrema` on, at which the details are below `share` of it."""
-    first, end = window(start, stop, details.n)
-    slopes = extrema.within(first, end)
-    if not slopes.size:
-        return None
-    slope = int(slopes[0])
-    local = details.values[slope:end] * sign
-    found = first_below(local, share * sign * float(details.values[slope]))
-    return None if found is None else found + slope - first + start
+def find_t_peaks(details: Details, signal: Samples, r_peaks: Indices, tempo: Tempo) -> Indices:
+    """Peaks of the T waves. `signal`: the lead at the analysis rate, `details`: those of its T_SCALE."""
+    expected_s = tempo.seconds(R_TO_T_S)
+    start, stop = r_peaks + _BESIDE_QRS, r_peaks + 2 * int(expected_s * ANALYSIS_HZ)
+    return details.find_peaks(signal, start, stop, T_SHARE_OF_RMS, expected_s - 0.5 * QRS_WIDTH_S, two_sided=False)
 
 
 def find_boundaries(
-    details: Details, peaks: Sequence[Position], tempo: Tempo, onset_s: float, onset_share: float
-) -> tuple[list[Position], list[Position]]:
+    details: Details, peaks: Indices, tempo: Tempo, onset_s: float, onset_share: float
+) -> tuple[Indices, Indices]:
     """Onsets and offsets of P or T waves with these peaks."""
-    before, after = tempo.samples(onset_s), tempo.samples(BOUNDARY_S)
-    onsets = [
-        None if peak is None else find_onset(details, details.maxima, peak - before, peak, onset_share, 1)
-        for peak in peaks
-    ]
-    offsets = [
-        None if peak is None else find_offset(details, details.minima, peak, peak + after, BOUNDARY_SHARE, -1)
-        for peak in peaks
-    ]
+    there = np.flatnonzero(peaks != NOWHERE)
+    known = peaks[there]
+    onsets, offsets = np.full(peaks.size, NOWHERE), np.full(peaks.size, NOWHERE)
+    before, after = known - tempo.samples(onset_s), known + tempo.samples(BOUNDARY_S)
+    onsets[there] = details.find_onsets(details.maxima, before, known, onset_share, 1)
+    offsets[there] = details.find_offsets(details.minima, known, after, BOUNDARY_SHARE, -1)
     return onsets, offsets
 
 
 def find_qrs_boundaries(
-    details: Details, p_peaks: Sequence[Position], r_peaks: Sequence[int], t_peaks: Sequence[Position]
-) -> tuple[list[Position], list[Position]]:
+    details: Details, p_peaks: Indices, r_peaks: Indices, t_peaks: Indices
+) -> tuple[Indices, Indices]:
     """Onsets between P and R peak, from the last falling slope; offsets between R and T peak, from the first rising."""
-    onsets = [
-        None if p is None else find_onset(details, details.minima, p, r, QRS_SHARE, -1)
-        for p, r in zip(p_peaks, r_peaks, strict=True)
-    ]
-    offsets = [
-        None if t is None else find_offset(details, details.maxima, r, t, QRS_SHARE, 1)
-        for r, t in zip(r_peaks, t_peaks, strict=True)
-    ]
+    p, t = np.flatnonzero(p_peaks != NOWHERE), np.flatnonzero(t_peaks != NOWHERE)
+    onsets, offsets = np.full(r_peaks.size, NOWHERE), np.full(r_peaks.size, NOWHERE)
+    onsets[p] = details.find_onsets(details.minima, p_peaks[p], r_peaks[p], QRS_SHARE, -1)
+    offsets[t] = details.find_offsets(details.maxima, r_peaks[t], t_peaks[t], QRS_SHARE, 1)
     return onsets, offsets
