@@ -188,7 +188,7 @@ def test_rows_of_a_cohort_are_added(tmp_path: Path) -> None:
 
 def test_other_sources_are_refused(tmp_path: Path) -> None:
     with pytest.raises(EcgqaError, match="mimic"):
-        build_attributes(source(tmp_path, metadata(), kind="mimic-iv-ecg"))
+        build_attributes(source(tmp_path, metadata(), kind="wfdb"))
 
 
 # -- the published metadata ------------------------------------------------------------------------------------------

@@ -38,6 +38,8 @@ class BuiltAttributes:
     vocabulary: str
     notes: dict[str, int] = field(default_factory=dict)
     """What could not be read, with counts."""
+    not_understood: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    """Statements or codes that no rule knows, the most frequent first, with counts; by heading."""
 
 
 def build_attributes(source: MetadataSource, *, pool: str = "all") -> pl.DataFrame:
@@ -56,6 +58,12 @@ def collect_attributes(
     """
     if pool not in POOLS:
         raise EcgqaError(f"no pool {pool!r}", expected=" or ".join(POOLS))
+    if pool == "released" and source.kind not in ("ptbxl", "synthetic"):
+        raise EcgqaError(f"the released pool of a {source.kind} source is not known", fix="choose --pool all")
+    if source.kind == "mimic-iv-ecg":
+        from ecgqa.attributes.mimic import mimic_attributes
+
+        return mimic_attributes(source, only)
     if source.kind not in ("ptbxl", "synthetic"):
         raise EcgqaError(
             f"attributes of a {source.kind} source cannot be built yet", expected="a folder in PTB-XL's layout"
@@ -120,6 +128,8 @@ def write_attributes(
                 "by_type": dict(built.attributes.group_by("attribute_type").len().sort("attribute_type").iter_rows()),
             }
             draft.extra = {"vocabulary": built.vocabulary, "notes": built.notes, "source_notes": list(notes)}
+            if built.not_understood:
+                draft.extra["not_understood"] = built.not_understood
     return Path(dest)
 
 

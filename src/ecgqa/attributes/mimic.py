@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import polars as pl
 
@@ -14,6 +14,9 @@ from ecgqa.attributes.statements import ABNORMAL, BORDERLINE, NORMAL, UNREADABLE
 from ecgqa.errors import EcgqaError
 from ecgqa.records import ATTRIBUTES
 
+if TYPE_CHECKING:
+    from ecgqa.attributes.build import BuiltAttributes
+
 HARMLESS: Final = ("sinus rhythm", "regular rhythm")
 """Symptoms that are nothing abnormal."""
 LISTED: Final = 50
@@ -21,6 +24,45 @@ LISTED: Final = 50
 
 _STAGE_ORDER: Final = (names.EARLY, names.MIDDLE, names.OLD, names.UNKNOWN_STAGE)
 """Of infarctions of several ages, the most recent one is the stage of the ECG."""
+
+
+class MimicSource(Protocol):
+    """The part of a MIMIC-IV-ECG source that attributes need."""
+
+    def measurements(self) -> pl.LazyFrame: ...
+    def metadata(self) -> pl.DataFrame: ...
+
+
+def mimic_attributes(source: Any, only: Collection[int] | None = None) -> BuiltAttributes:
+    """Attributes of the ECGs that stand both in the record list and in the machine measurements of `source`.
+
+    `only` keeps these ids. Raises EcgqaError for a damaged or absent machine_measurements.csv.
+    """
+    from ecgqa.attributes.build import BuiltAttributes
+
+    wanted: MimicSource = source
+    notes: Counter[str] = Counter()
+    listed = wanted.metadata()["ecg_id"]
+    if only is not None:
+        listed = listed.filter(listed.is_in(sorted(only)))
+    measurements = wanted.measurements()
+    rows = statement_attributes(measurements.filter(pl.col("ecg_id").is_in(listed.implode())), notes)
+    ecg_ids = frozenset(rows.attributes["ecg_id"].unique())
+    notes["ECGs of the record list without machine measurements"] += len(listed) - len(ecg_ids)
+    return BuiltAttributes(
+        rows.attributes,
+        ecg_ids,
+        "mimic-iv-ecg",
+        {note: n for note, n in sorted(notes.items()) if n},
+        {
+            heading: listed
+            for heading, listed in (
+                ("statements that no rule knows", rows.not_understood),
+                ("statements read in part", rows.read_in_part),
+            )
+            if listed
+        },
+    )
 
 
 @dataclass(frozen=True)

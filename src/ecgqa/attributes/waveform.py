@@ -41,6 +41,8 @@ class Measured(NamedTuple):
     rows: list[Row]
     notes: Counter[str]
     n_records: int
+    invalid: tuple[int, ...] = ()
+    """ECGs with invalid samples (NaN) in some lead."""
 
 
 def waveform_attributes(
@@ -51,6 +53,7 @@ def waveform_attributes(
     *,
     notes: Counter[str] | None = None,
     workers: int | None = None,
+    invalid: set[int] | None = None,
 ) -> pl.DataFrame:
     """Numeric features and heart axis of `records` (RECORDS) measured from their waveforms, as ATTRIBUTES rows.
 
@@ -65,6 +68,7 @@ def waveform_attributes(
         executor: runs the measuring; its workers must see the records. Default: local processes.
         notes: counts of what could not be measured are added here.
         workers: local processes (default: one per usable processor).
+        invalid: ids of ECGs that have invalid samples (NaN) in some lead are added here.
 
     Raises EcgqaError for an unknown method.
     """
@@ -83,6 +87,8 @@ def waveform_attributes(
         for measured in _run(chunks, method, executor, workers):
             rows += measured.rows
             notes.update(measured.notes)
+            if invalid is not None:
+                invalid.update(measured.invalid)
             advance(measured.n_records)
     rows.sort(key=lambda row: row[0])  # stable: the rows of an ECG stay in their order
     return pl.DataFrame(rows, schema=ATTRIBUTES.polars, orient="row")
@@ -97,7 +103,8 @@ def with_waveforms(
 ) -> BuiltAttributes:
     """`built` with the axis and the numeric features of its ECGs measured, in place of any it had before.
 
-    Arguments and errors as for `waveform_attributes`; what could not be measured joins the notes.
+    Arguments and errors as for `waveform_attributes`; what could not be measured joins the notes. ECGs of
+    MIMIC-IV-ECG that have invalid samples are left out, as they are from the released questions.
     """
     from dataclasses import replace
 
@@ -105,10 +112,17 @@ def with_waveforms(
 
     notes = Counter(built.notes)
     mine = records.filter(pl.col("ecg_id").is_in(sorted(built.ecg_ids)))
-    measured = waveform_attributes(source, mine, method, executor, notes=notes)
+    invalid: set[int] = set()
+    measured = waveform_attributes(source, mine, method, executor, notes=notes, invalid=invalid)
     replaced = pl.col("attribute_type").cast(pl.String).is_in(MEASURED_TYPES)
     attributes = pl.concat([built.attributes.filter(~replaced), measured]).sort("ecg_id", maintain_order=True)
-    return replace(built, attributes=attributes, notes={note: n for note, n in sorted(notes.items()) if n})
+    ecg_ids = built.ecg_ids
+    if invalid and built.vocabulary == "mimic-iv-ecg":
+        notes["ECGs with invalid samples (NaN) are left out"] += len(invalid)
+        ecg_ids = ecg_ids - invalid
+        attributes = attributes.filter(~pl.col("ecg_id").is_in(sorted(invalid)))
+    kept = {note: n for note, n in sorted(notes.items()) if n}
+    return replace(built, attributes=attributes, ecg_ids=ecg_ids, notes=kept)
 
 
 def _run(
@@ -157,6 +171,7 @@ def measure_records(records: Iterable[tuple[int, str]], method: str) -> Measured
     rows: list[Row] = []
     notes: Counter[str] = Counter()
     n_records = 0
+    invalid: list[int] = []
     for ecg_id, path in records:
         n_records += 1
         try:
@@ -164,11 +179,13 @@ def measure_records(records: Iterable[tuple[int, str]], method: str) -> Measured
         except EcgqaError:
             notes["waveform could not be read"] += 1
             continue
+        if any(flag.startswith("invalid:") for flag in ecg.flags):
+            invalid.append(ecg_id)
         try:
             rows += measure(ecg_id, ecg, notes)
         except EcgqaError:  # a sampling rate at which nothing can be measured
             notes["waveform could not be measured"] += 1
-    return Measured(rows, notes, n_records)
+    return Measured(rows, notes, n_records, tuple(invalid))
 
 
 def measure_released(ecg_id: int, ecg: Ecg, notes: Counter[str]) -> list[Row]:

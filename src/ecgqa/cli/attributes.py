@@ -23,7 +23,8 @@ def build(
     are there; a synthetic cohort brings these along in its attributes.parquet. Research use only.
 
     Args:
-        records: folder in PTB-XL's layout (holding ptbxl_database.csv), real or synthetic
+        records: folder in PTB-XL's layout (holding ptbxl_database.csv), real or synthetic, or of MIMIC-IV-ECG (holding
+            record_list.csv and machine_measurements.csv)
         dest: folder of the result: attributes.parquet, records.parquet, manifest.json
         pool: all ECGs, or those that the released questions are drawn from (checked by a human, report not blank)
         present: leave out ECGs whose 500 Hz record is not there (part of a data set was copied or fetched)
@@ -48,6 +49,9 @@ def build(
     built = collect_attributes(source, pool=pool, only=only)
     inputs = {"source": source.digest(), "present": digest_of(sorted(only)) if only is not None else None}
     inputs |= {"own_attributes": digest_file(own) if own.is_file() else None}
+    measurements = source.root / "machine_measurements.csv"
+    if source.kind == "mimic-iv-ecg":
+        inputs |= {"measurements": digest_file(measurements)}
     table = source.records()
     measure = None
     if method != "none":
@@ -74,4 +78,8 @@ def build(
         print(f"  note: {note}")
     for note, count in manifest["notes"].items():
         print(f"  note: {count} x {note}")
+    for heading, listed in manifest.get("not_understood", {}).items():
+        print(f"  {heading} (first 10; more in manifest.json):")
+        for text, count in listed[:10]:
+            print(f"    {count:>9} x {text}")
     print(f"next: ecgqa questions build {quote(str(dest))} questions")
