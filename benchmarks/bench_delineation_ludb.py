@@ -9,7 +9,8 @@ from the first to the last mark can be false.
 The shipped parameters are fitted to all LUDB records named in their provenance. `--parameters FILE` scores others, for
 instance those of `python -m ecgqa.signals.delineation.fit LUDB_DATA FILE --records odd` on the even records.
 
-Usage: python benchmarks/bench_delineation_ludb.py [--check] [--lead II] [--parameters FILE] [--detections OUT.json]
+Usage: python benchmarks/bench_delineation_ludb.py [--check] [--lead II] [--parameters FILE] [--interior]
+       [--detections OUT.json]
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="a time above the target is an error")
     parser.add_argument("--lead", default="II", choices=LEADS)
     parser.add_argument("--parameters", type=Path, help="parameter file other than the shipped one")
+    parser.add_argument(
+        "--interior", action="store_true", help="score `Delineation.interior()`, the part that is marked"
+    )
     parser.add_argument("--detections", type=Path, help="write all detections of the lead as JSON")
     given = parser.parse_args()
     layers = shipped_layers()
@@ -58,7 +62,8 @@ def main() -> int:
     found: dict[str, Delineation] = {}
     for path in records:
         ecg = read_ecg(path)
-        found[path.stem] = delineate_consensus(ecg.millivolts(), ecg.fs_hz, layers=layers)
+        result = delineate_consensus(ecg.millivolts(), ecg.fs_hz, layers=layers)
+        found[path.stem] = result.interior() if given.interior else result
     for parity, name in ((1, "odd"), (0, "even")):
         half = {record: result for record, result in found.items() if int(record) % 2 == parity}
         if folder and half:

@@ -231,6 +231,24 @@ def test_frame_has_a_row_per_beat_and_lead() -> None:
     assert second["r_peak"].item() == found.point("r_peak", "V3")[1]
 
 
+def test_interior_runs_from_the_second_complex_to_the_last_but_one() -> None:
+    whole = delineate(made_up(REGULAR), FS_HZ)
+    inner = whole.interior()
+    assert inner.n_beats == whole.n_beats
+    for lead in (None, "V2"):
+        found = {name: inner.point(name, lead) != NOT_MEASURABLE for name in POINTS}
+        assert not any(values[[0, -1]].any() for values in found.values())
+        assert not found["p_peak"][1]
+        assert not found["t_peak"][-2]
+        assert found["qrs_onset"][1:-1].all()
+        assert found["t_peak"][1:-2].all()
+    assert (whole.point("qrs_onset") != NOT_MEASURABLE).all()
+    for n_beats in (0, 1, 2, 3):
+        few = delineate(made_up(REGULAR[:n_beats], seconds=0.5 + 0.8 * n_beats), FS_HZ)
+        assert few.n_beats == n_beats
+        assert (few.interior().point("qrs_onset") != NOT_MEASURABLE).sum() == max(0, n_beats - 2)
+
+
 def test_resampling_keeps_means_and_marks_gaps() -> None:
     signal = np.arange(24, dtype=np.float64).reshape(2, 12)
     assert np.allclose(resampled(signal, 400.0), signal.reshape(2, 3, 4).mean(axis=2))

@@ -84,7 +84,7 @@ def signal_quality(ecg: Any, fs_hz: float | None = None) -> Quality:
     known = np.isfinite(signal) & (np.abs(signal) < 1e6)
     recorded = known.mean(axis=1) > 0.5 if signal.shape[1] else np.zeros(len(LEADS), dtype=bool)
     still = _flat_share(signal, known, fs_hz)
-    filled = np.where(known, signal, _middle(signal, known)).astype(np.float32)
+    filled = signal if known.all() else np.where(known, signal, _middle(signal, known)).astype(np.float32)
     drift, step = _drift_and_step(resampled(filled, fs_hz))
     noise, mains, burst_share, burst = _noise(filled, fs_hz)
     measures = np.where(recorded, np.stack((drift, noise, mains, burst_share, burst, step)), np.nan)
@@ -111,7 +111,8 @@ def _flat_share(signal: npt.NDArray[np.float32], known: npt.NDArray[np.bool_], f
     if n < run:
         return share
     for row in range(len(signal)):
-        same = np.concatenate(([False], (np.diff(signal[row]) == 0) | ~known[row, 1:], [False]))
+        unchanged = signal[row, 1:] == signal[row, :-1]
+        same = np.concatenate(([False], unchanged | ~known[row, 1:], [False]))
         edges = np.flatnonzero(np.diff(same.view(np.int8)))
         lengths = edges[1::2] - edges[::2]
         share[row] = lengths[lengths >= run - 1].sum() / n
@@ -130,9 +131,10 @@ def _drift_and_step(slow: npt.NDArray[np.float32]) -> tuple[Floats, Floats]:
     low, high = np.percentile(baseline, (5, 95), axis=1)
     # Medians of the half seconds before and after a moment, a fifth of a second apart: a beat does not move them.
     half, gap = round(0.5 * RATE_HZ), round(0.2 * RATE_HZ)
-    starts = np.arange(0, slow.shape[1] - half + 1, 5)
+    stride = round(0.1 * RATE_HZ)
+    starts = np.arange(0, slow.shape[1] - half + 1, stride)
     pieces = np.median(slow[:, starts[:, None] + np.arange(half)], axis=2)
-    apart = (half + gap) // 5
+    apart = (half + gap) // stride
     jump = np.abs(pieces[:, apart:] - pieces[:, :-apart]).max(axis=1, initial=0.0)
     return (high - low).astype(np.float64), jump.astype(np.float64)
 
@@ -153,7 +155,7 @@ def _noise(signal: npt.NDArray[np.float32], fs_hz: float) -> tuple[Floats, Float
     power = np.square(fast[:, : n_pieces * piece], dtype=np.float64).reshape(n_leads, n_pieces, piece).mean(axis=2)
     # A QRS complex fills at most a third of any half second; the lower third of its pieces is noise alone.
     windows = np.lib.stride_tricks.sliding_window_view(np.sqrt(power), around, axis=1)
-    level = np.sort(windows, axis=2)[:, :, around // 3]
+    level = np.partition(windows, around // 3, axis=2)[:, :, around // 3]
     steady = np.median(level, axis=1)
     high = level > np.maximum(BURST_MV, BURST_RATIO * steady[:, None])
     long = uniform_filter1d(high.astype(np.float32), max(1, round(BURST_MS / _PIECE_MS)), axis=1) > 0.999

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -69,6 +69,21 @@ class Delineation:
         first, last = self.point(start, lead), self.point(end, lead)
         known = (first != NOT_MEASURABLE) & (last != NOT_MEASURABLE)
         return np.where(known, (last - first) * (1000.0 / self.fs_hz), np.nan)
+
+    def interior(self) -> Delineation:
+        """Only what lies from the second QRS complex to the last but one; every other point is not measurable.
+
+        Manual annotations often cover just this part (those of LUDB do): waves outside of it have no neighbour on one
+        side. Scoring against such annotations compares like with like only after this cut.
+        """
+        consensus, by_lead = self.consensus.copy(), self.by_lead.copy()
+        first, last = POINTS.index("qrs_onset"), POINTS.index("qrs_offset")
+        for points in (consensus, by_lead):
+            points[..., :1] = NOT_MEASURABLE
+            points[..., -1:] = NOT_MEASURABLE
+            points[:first, ..., 1:2] = NOT_MEASURABLE
+            points[last + 1 :, ..., -2:-1] = NOT_MEASURABLE
+        return replace(self, consensus=consensus, by_lead=by_lead)
 
     def to_frame(self) -> pl.DataFrame:
         """One row per beat and lead, the row "all" first: beat, lead, then `POINTS` (null = not measurable)."""
