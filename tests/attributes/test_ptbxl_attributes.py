@@ -187,8 +187,8 @@ def test_rows_of_a_cohort_are_added(tmp_path: Path) -> None:
 
 
 def test_other_sources_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(EcgqaError, match="mimic"):
-        build_attributes(source(tmp_path, metadata(), kind="wfdb"))
+    with pytest.raises(EcgqaError, match="holter"):
+        build_attributes(source(tmp_path, metadata(), kind="holter"))
 
 
 # -- the published metadata ------------------------------------------------------------------------------------------
