@@ -43,6 +43,10 @@ _FLAT = {name: entry for group in COMMANDS.values() for name, entry in group.ite
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status (0 done, 1 data wrong, 2 command wrong, 130 interrupted)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    return _guarded(lambda: _dispatch(words))
+
+
+def _dispatch(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(_overview())
         return 0 if words else 2
@@ -53,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     if name is None:
         print(_unknown(words), file=sys.stderr)
         return 2
-    return _guarded(lambda: _run(name, rest))
+    return _run(name, rest)
 
 
 def _find(words: list[str]) -> tuple[str | None, list[str]]:
@@ -79,7 +83,9 @@ def _run(name: str, rest: list[str]) -> int:
 def _guarded(action: Callable[[], int]) -> int:
     """Run `action`; problems of the user's input or machine become messages, never tracebacks."""
     try:
-        return action()
+        status = action()
+        sys.stdout.flush()
+        return status
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 2
     except KeyboardInterrupt:
