@@ -18,23 +18,23 @@ _EDGE_PER_TAP: Final = 3
 
 
 def clean(signal: Samples, fs_hz: float) -> Samples:
-    """`signal` (..., n) without baseline wander and power line hum, zero phase, at its own rate.
+    """`signal` (n,) without baseline wander and power line hum, zero phase, at its own rate.
 
     Butterworth high-pass of order 5 at 0.5 Hz, then a moving average over one period of 50 Hz, each run forwards and
     backwards. This is the default cleaning of NeuroKit2 0.2 (Makowski et al. 2021, Behav Res Methods 53:1689).
     """
-    from scipy.signal import lfilter, sosfilt
+    from scipy.signal import sosfilt
 
     sections, state, edge = _high_pass(fs_hz)
-    taps, average, settled = _moving_average(fs_hz)
+    average, settled = _moving_average(fs_hz)
 
     def forwards(values: Samples) -> Samples:
-        start = state.reshape(state.shape[0], *[1] * (values.ndim - 1), 2) * values[..., :1]
-        filtered: Samples = sosfilt(sections, values, zi=start)[0]
+        filtered: Samples = sosfilt(sections, values, zi=state * values[0])[0]
         return filtered
 
     def averaged(values: Samples) -> Samples:
-        filtered: Samples = lfilter(average, taps, values, zi=settled * values[..., :1])[0]
+        filtered = np.convolve(average, values)[: values.size]
+        filtered[: settled.size] += settled * values[0]
         return filtered
 
     high_passed = _both_ways(forwards, signal, edge)
@@ -43,16 +43,15 @@ def clean(signal: Samples, fs_hz: float) -> Samples:
 
 def shortest_signal(fs_hz: float) -> int:
     """Samples that `clean` needs at least: one more than it mirrors at each end."""
-    return max(_high_pass(fs_hz)[2], _EDGE_PER_TAP * int(_moving_average(fs_hz)[1].size)) + 1
+    return max(_high_pass(fs_hz)[2], _EDGE_PER_TAP * int(_moving_average(fs_hz)[0].size)) + 1
 
 
 def _both_ways(run: Any, signal: Samples, edge: int) -> Samples:
     """`signal` through `run` forwards, then backwards, its ends continued by point reflection over `edge` samples."""
-    head = 2 * signal[..., :1] - signal[..., edge:0:-1]
-    tail = 2 * signal[..., -1:] - signal[..., -2 : -edge - 2 : -1]
-    once = run(np.concatenate((head, signal, tail), axis=-1))
-    twice = run(once[..., ::-1])[..., ::-1]
-    return np.ascontiguousarray(twice[..., edge:-edge])
+    head = 2 * signal[0] - signal[edge:0:-1]
+    tail = 2 * signal[-1] - signal[-2 : -edge - 2 : -1]
+    once = run(np.concatenate((head, signal, tail)))
+    return np.ascontiguousarray(run(once[::-1])[::-1][edge:-edge])
 
 
 @lru_cache(maxsize=16)
@@ -66,9 +65,9 @@ def _high_pass(fs_hz: float) -> tuple[Any, Any, int]:
 
 
 @lru_cache(maxsize=16)
-def _moving_average(fs_hz: float) -> tuple[Any, Any, Any]:
+def _moving_average(fs_hz: float) -> tuple[Samples, Samples]:
     from scipy.signal import lfilter_zi
 
     n_taps = int(fs_hz / POWER_LINE_HZ) if fs_hz >= 2 * POWER_LINE_HZ else 2
-    taps, average = np.array([float(n_taps)]), np.ones(n_taps)
-    return taps, average, lfilter_zi(average, taps)
+    average = np.ones(n_taps) / n_taps
+    return average, lfilter_zi(np.ones(n_taps), np.array([float(n_taps)]))

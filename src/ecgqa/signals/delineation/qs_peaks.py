@@ -43,30 +43,29 @@ def find_q_and_s(
         same = stops - starts == length
         before[same] = np.searchsorted(times, 0.0, side="right")
         upto[same] = np.searchsorted(times, 0.0, side="left")
-    q = _dips(-padded, starts, starts + before, last=True) - before + r_peaks
-    s = _dips(-padded, starts + upto, stops, last=False) + r_peaks
-    return q, s
+    both = np.concatenate((starts, starts + upto)), np.concatenate((starts + before, stops))
+    first, last = _first_and_last_top(-padded, *both)
+    return last[: r_peaks.size] - before + r_peaks, first[r_peaks.size :] + r_peaks
 
 
-def _dips(
-    upside_down: npt.NDArray[np.float64], starts: Indices, stops: Indices, *, last: bool
-) -> npt.NDArray[np.float64]:
-    """First or last prominent maximum in each piece start:stop, counted from its start; NaN where none is."""
+def _first_and_last_top(
+    signal: npt.NDArray[np.float64], starts: Indices, stops: Indices
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """First and last prominent maximum in each piece start:stop, counted from its start; NaN where none is."""
     from scipy.signal import find_peaks
 
-    joined, offsets = join_pieces(upside_down, starts, stops)
+    joined, offsets = join_pieces(signal, starts, stops)
     # Every piece ends with a NaN, which fmax and fmin pass over.
     ranges = np.fmax.reduceat(joined, offsets) - np.fmin.reduceat(joined, offsets)
     tops, properties = find_peaks(joined, prominence=0)
     piece = np.searchsorted(offsets, tops, side="right") - 1
     tall = properties["prominences"] >= PROMINENCE_SHARE * ranges[piece]
     tops, piece = tops[tall], piece[tall]
-    found = np.full(starts.size, np.nan)
-    if last:
-        found[piece] = tops - offsets[piece]  # of repeated indices the last assignment stays
-    else:
-        found[piece[::-1]] = (tops - offsets[piece])[::-1]
-    return found
+    first, last = np.full((2, starts.size), np.nan)
+    inside = tops - offsets[piece]
+    last[piece] = inside  # of repeated indices the last assignment stays
+    first[piece[::-1]] = inside[::-1]
+    return first, last
 
 
 def beat_window(r_peaks: Indices, fs_hz: float, n_samples: int) -> tuple[float, float]:

@@ -23,7 +23,11 @@ def find_r_peaks(cleaned: npt.NDArray[np.float64], fs_hz: float) -> npt.NDArray[
     """
     from scipy.ndimage import uniform_filter1d
 
-    steepness = np.abs(np.gradient(cleaned))
+    steepness = np.empty(cleaned.size)
+    np.subtract(cleaned[2:], cleaned[:-2], out=steepness[1:-1])
+    steepness[1:-1] /= 2
+    steepness[0], steepness[-1] = cleaned[1] - cleaned[0], cleaned[-1] - cleaned[-2]
+    np.abs(steepness, out=steepness)
     smooth = uniform_filter1d(steepness, int(np.rint(SMOOTHING_S * fs_hz)), mode="nearest")
     average = uniform_filter1d(smooth, int(np.rint(AVERAGING_S * fs_hz)), mode="nearest")
     steep = smooth > STEEPER_THAN_AVERAGE * average
