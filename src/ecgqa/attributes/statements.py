@@ -47,7 +47,8 @@ class Reading:
     judgements: normal, abnormal, borderline ECG or unreadable, with certainty.
     stages: stages of infarction with certainty (an infarction without an age has the unknown stage).
     wander: leads with baseline wander; an empty tuple together with `has_wander` means no lead is named.
-    unknown: words no rule knows. known: something was found, if only what deliberately has no attribute.
+    unknown: words no rule knows. known: something was found; what deliberately has no attribute counts if every word of
+    the statement is known.
     """
 
     said: tuple[Said, ...] = ()
@@ -107,7 +108,7 @@ def read_statement(statement: str) -> Reading:
         tuple(sorted(set(wander), key=LEADS.index)),
         any(one.finding == BASELINE_WANDER for one in named),
         tuple(dict.fromkeys(unknown)),
-        bool(found) or bool(alone),
+        bool(named) or bool(alone) or (bool(found) and not unknown),
     )
 
 
@@ -254,7 +255,8 @@ def _attributes(one: _Found, named: list[_Found], rules: Rules) -> Iterator[tupl
             if any(other.finding in (*_CHANGES, *_T_WAVES) for other in named) or len(named) == 1:
                 yield from ((name, True, ()) for name in _placed("ischemic ST-T changes", one.regions, rules))
         case "ventricular hypertrophy":
-            # Named as a cause; a hypertrophy of no side has no name of its own.
+            # Named as a cause; a hypertrophy of no side has no name of its own. "LVH with repolarization abnormality"
+            # gives those two: the release never has this attribute without doubt (templates 4 and 5).
             if any(change.finding in _CHANGES for change in named):
                 yield "ST-T change due to ventricular hypertrophy", True, ()
         case "tall R":
@@ -275,15 +277,6 @@ def _attributes(one: _Found, named: list[_Found], rules: Rules) -> Iterator[tupl
         case finding:
             for attribute in _varied(finding, one.modifiers, rules):
                 yield attribute, True, leads if attribute in _asked_in_leads() else ()
-            yield from _hypertrophy_with_change(one, named)
-
-
-def _hypertrophy_with_change(one: _Found, named: list[_Found]) -> Iterator[tuple[str, bool, tuple[str, ...]]]:
-    """ "LVH with secondary repolarization abnormality" says the change is due to it."""
-    if one.finding in ("Left ventricular hypertrophy", "Right ventricular hypertrophy", "Biventricular hypertrophy"):
-        changes = [change for change in named if change.finding in _CHANGES]
-        if changes:
-            yield "ST-T change due to ventricular hypertrophy", not all(change.doubtful for change in changes), ()
 
 
 def _varied(finding: str, modifiers: set[str], rules: Rules) -> list[str]:
