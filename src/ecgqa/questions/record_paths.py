@@ -25,7 +25,7 @@ class RecordPaths(ABC):
     kind: str
 
     def __init__(self, root: Path) -> None:
-        self.root = Path(os.path.abspath(root))  # noqa: PTH100 (resolve() would replace links the user chose)
+        self.root = Path(os.path.abspath(root))
         self.missing: dict[int, None] = {}  # a dict keeps the order in which they were asked for
         self._known: dict[int, str | None] = {}
 
@@ -79,7 +79,7 @@ class PtbxlPaths(RecordPaths):
         names = self._names.get(folder)
         if names is None:  # one listing per thousand ECGs instead of two calls per ECG
             try:
-                names = frozenset(os.listdir(self.root / folder))  # noqa: PTH208 (names only, no Path objects)
+                names = frozenset(os.listdir(self.root / folder))
             except OSError:
                 names = frozenset()
             self._names[folder] = names

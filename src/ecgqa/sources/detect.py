@@ -30,7 +30,7 @@ def open_source(root: str | os.PathLike[str], kind: str | None = None) -> Source
         what = "a file" if path.exists() else "nothing"
         raise EcgqaError(f"no such folder: {path}", expected="a folder of ECG records", found=what)
     try:
-        names = set(os.listdir(path))  # noqa: PTH208  (names suffice)
+        names = set(os.listdir(path))
     except PermissionError:
         raise EcgqaError(f"no permission to read the folder {path}", fix=f"chmod u+rx '{path}'") from None
     if kind in _MARKS and _MARKS[kind] not in names:
@@ -63,7 +63,7 @@ def _make(kind: str, path: Path) -> Source:
 def _nothing(path: Path, looked_for: list[str], near: list[Path] | None = None) -> EcgqaError:
     near = _nearby(path) if near is None else near
     try:
-        names = sorted(os.listdir(path))  # noqa: PTH208
+        names = sorted(os.listdir(path))
     except OSError:
         names = []
     shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
