@@ -80,8 +80,9 @@ def beat_window(r_peaks: Indices, fs_hz: float, n_samples: int) -> tuple[float, 
     periods = np.concatenate(([periods.mean()], periods))
     first, last = int(r_peaks[0]), int(r_peaks[-1])
     period = np.empty(n_samples)
-    period[:first], period[last:] = periods[0], periods[-1]
+    period[:first] = periods[0]
     period[first : last + 1] = monotone_cubic(r_peaks, periods)
+    period[last + 1 :] = period[last]  # as interpolated, which may be the last bit away from the last period
     rate = float(np.mean(60 / period))
     added = ADDED_WHEN_FAST_S if rate >= FAST_FROM else 0.0
     return BEFORE_R_S / (rate / 60) + added, AFTER_R_S / (rate / 60) + added
