@@ -50,7 +50,10 @@ def write_table(frame: pl.DataFrame, path: str | Path, schema: TableSchema, *, r
     metadata = {"ecgqa.table": schema.name, "ecgqa.schema": json.dumps(described)}
     path = Path(path)
     with atomic_path(path) as temporary:
-        frame.write_parquet(temporary, compression="zstd", row_group_size=row_group_size, metadata=metadata)
+        # Slice by slice: a table of lists written whole is copied several times over.
+        starts = range(0, max(frame.height, 1), row_group_size)
+        slices = pl.concat([frame.slice(start, row_group_size).lazy() for start in starts])
+        slices.sink_parquet(temporary, compression="zstd", row_group_size=row_group_size, metadata=metadata)
     return path
 
 

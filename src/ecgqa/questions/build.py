@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from ecgqa.attributes.vocabulary import Vocabulary, ptbxl_vocabulary
 from ecgqa.errors import EcgqaError
-from ecgqa.progress import progress
 from ecgqa.questions.answer_lists import AnswerLists, candidates_of
+from ecgqa.questions.drawing import Drawing, Samples, draw_samples
 from ecgqa.questions.facts import Facts, Ints, gather_facts, note_counts
-from ecgqa.questions.grid import GridQuestion, question_grid
-from ecgqa.questions.pairs import PairSampler
+from ecgqa.questions.grid import GridQuestion
+from ecgqa.questions.presets import Rules, preset_for
 from ecgqa.questions.sampling import Limits, keys_of, seed_of
-from ecgqa.questions.singles import Drawn, single_samples
 from ecgqa.questions.splits import split_by_lists, split_by_patient
 from ecgqa.questions.templates import TEMPLATES
 from ecgqa.questions.wording import Wording, built_in_wording, fill
@@ -61,44 +62,41 @@ def build_questions(
     splits: Mapping[str, Sequence[int]] | None = None,
     vocabulary: Vocabulary | None = None,
     templates: Collection[int] | None = None,
+    rules: Rules | None = None,
     limits: Limits | None = None,
     wording: Mapping[int, Wording] | None = None,
+    executor: Executor | None = None,
+    work: Path | None = None,
 ) -> BuiltDataset:
     """Questions about the ECGs of `records` (RECORDS), answered from `attributes` (ATTRIBUTES).
 
     splits: ECG ids of train, valid and test; without it patients are split 80:20, then 90:10.
     templates: template ids to use (default: all of the vocabulary's source).
-    limits: samples per question and answer (default: those recovered from the release).
+    rules: how questions are answered and drawn (default: those of the vocabulary's preset).
+    limits: samples per question and answer, instead of those of `rules`.
+    executor, work: where the samples are drawn, see `draw_samples`.
 
     The same inputs and seed give the same rows. Raises EcgqaError for unknown templates, for split lists that share a
     patient, and where not a single question can be asked.
     """
     vocabulary = vocabulary or ptbxl_vocabulary()
-    limits = limits or Limits()
+    rules = rules or preset_for(None, vocabulary.name)[1].rules
+    rules = rules if limits is None else replace(rules, limits=limits)
     wording = wording or built_in_wording()
     wanted = set(TEMPLATES) if templates is None else set(templates)
     unknown = sorted(wanted - TEMPLATES.keys())
     if unknown:
         raise EcgqaError(f"no template {unknown[0]}", expected=f"1 to {max(TEMPLATES)}")
-    facts = gather_facts(attributes, records, vocabulary)
-    parts = split_by_patient(facts, seed) if splits is None else split_by_lists(facts, splits)
-    grid = [question for question in question_grid(vocabulary) if question.template.template_id in wanted]
+    facts = gather_facts(attributes, records, vocabulary, rules)
+    if splits is None:
+        parts = split_by_patient(facts, seed, test_share=rules.test_share, valid_share=rules.valid_share)
+    else:
+        parts = split_by_lists(facts, splits)
 
-    drawn: dict[Split, list[tuple[int, Drawn]]] = {}
-    with progress("drawing questions", len(grid) * len(parts), unit="questions") as advance:
-        for split, rows in parts.items():
-            limits_here = limits.of(split)
-            pairs = PairSampler(facts, rows, limits_here)
-            drawn[split] = found = []
-            for number, question in enumerate(grid):
-                child = seed_of(seed, split.value, question.name)
-                if question.template.relation is None:
-                    samples = single_samples(question, facts, rows, limits_here, child)
-                else:
-                    samples = pairs.samples(question, child)
-                found += [(number, sample) for sample in samples]
-                advance()
-    by_template = _answers_by_template(grid, drawn)
+    drawing = Drawing(facts, parts)
+    grid = drawing.grid
+    drawn = draw_samples(drawing, wanted, rules, seed, executor=executor, work=work)
+    by_template = _answers_by_template(grid, drawn, rules)
     if not by_template:
         raise EcgqaError(
             "not a single question can be asked of these ECGs",
@@ -109,14 +107,15 @@ def build_questions(
     if dropped:
         facts.notes["samples left out of valid because train and test never give their answer"] = dropped
     tables = [_table(grid, drawn[split], split, facts, by_template, wording, seed) for split in Split if drawn[split]]
-    questions = pl.concat([table for versions in tables for table in versions])
+    # By version, then split; in chunks, as the lists of candidates would make a copy of everything expensive.
+    questions = pl.concat([versions[number] for number in range(len(Version)) for versions in tables], rechunk=False)
     return BuiltDataset(
-        questions.sort("version", "split", maintain_order=True),
+        questions,
         AnswerLists(_classes(by_template), by_template),
         {split.value: facts.ecg_id[parts[split]].tolist() for split in Split},
         {
             t: _why_empty(t, facts)
-            for t in sorted({question.template.template_id for question in grid} - by_template.keys())
+            for t in sorted(wanted & {question.template.template_id for question in grid} - by_template.keys())
         },
         note_counts(facts),
     )
@@ -126,11 +125,11 @@ def build_questions(
 
 
 def _answers_by_template(
-    grid: list[GridQuestion], drawn: Mapping[Split, list[tuple[int, Drawn]]]
+    grid: list[GridQuestion], drawn: Mapping[Split, Samples], rules: Rules
 ) -> dict[int, list[str]]:
     """Answers each template allows: those that occur in train or test, with the fixed ones of its form, in order."""
     found: dict[int, set[str]] = {}
-    for split in (Split.TRAIN, Split.TEST):
+    for split in Split if rules.answers_of_valid_only == "kept" else (Split.TRAIN, Split.TEST):
         for number, sample in drawn[split]:
             question = grid[number]
             answers = found.setdefault(question.template.template_id, set())
@@ -144,12 +143,13 @@ def _answers_by_template(
         template = TEMPLATES[template_id]
         if template.form == "verify":
             answers.update(("no", "yes", "not sure") if template_id == 1 else ("no", "yes"))
-        elif not (template.form == "query" and template.view in _ALWAYS_ONE):
+        elif not (template.form == "query" and (template.view in _ALWAYS_ONE or template.pool == _RANGES_OF_ONE)):
             answers.add(NONE)
     return {template_id: sorted(found[template_id], key=_answer_order) for template_id in sorted(found)}
 
 
-_ALWAYS_ONE = ("axis", "stage or none")
+_ALWAYS_ONE, _RANGES_OF_ONE = ("axis", "stage or none"), "ranges of a feature"
+"""Queries that have an answer for every ECG: "none" is listed only if it is given."""
 
 
 def _answer_order(answer: str) -> str:
@@ -162,9 +162,7 @@ def _classes(by_template: dict[int, list[str]]) -> list[str]:
     return list(dict.fromkeys(answer for answers in by_template.values() for answer in answers))
 
 
-def _drop_unlisted(
-    grid: list[GridQuestion], drawn: dict[Split, list[tuple[int, Drawn]]], by_template: Mapping[int, list[str]]
-) -> int:
+def _drop_unlisted(grid: list[GridQuestion], drawn: dict[Split, Samples], by_template: Mapping[int, list[str]]) -> int:
     """Remove valid samples whose answer is in no list (as the release did with its lists); returns how many."""
     dropped = 0
     kept = []
@@ -189,7 +187,7 @@ def _why_empty(template_id: int, facts: Facts) -> str:
 
 def _table(
     grid: list[GridQuestion],
-    drawn: list[tuple[int, Drawn]],
+    drawn: Samples,
     split: Split,
     facts: Facts,
     by_template: Mapping[int, list[str]],

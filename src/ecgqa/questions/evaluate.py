@@ -60,7 +60,7 @@ def evaluate_pairs(question: GridQuestion, facts: Facts, first: Ints, second: In
         return Evaluation((YES, NO), np.stack([yes, ~yes], axis=1), known[first] & known[second])
     columns = [view.options.index(name) for name in question.options]
     known = view.knows(columns)
-    one, other = (pack(view.holds[rows][:, columns]) for rows in (first, second))
+    one, other = (pack(_columns(view.holds, columns, rows)) for rows in (first, second))
     members = unpack_rows(relate(one, other, template.relation or ""), len(columns))
     return Evaluation(question.options, members, known[first] & known[second])
 
@@ -92,10 +92,13 @@ def _verify(question: GridQuestion, view: View, rows: Ints) -> Evaluation:
             yes = yes & ~unsure
     else:
         columns = [view.options.index(name) for name in question.options]
-        of_pool = view.holds[rows][:, columns]
-        if of_pool.ndim == 3:
-            of_pool = some(of_pool[:, :, list(question.leads)] if question.leads else of_pool, 2)
-        yes = some(of_pool, 1)
+        yes = np.zeros(len(rows), dtype=np.bool_)
+        for column in columns:
+            if view.holds.ndim == 2:
+                yes |= view.holds[:, column][rows]
+            else:
+                for lead in question.leads or range(len(LEADS)):
+                    yes |= view.holds[:, column, lead][rows]
     holds = np.stack([yes, unsure, ~(yes | unsure)], axis=1)
     return Evaluation((YES, NOT_SURE, NO), holds, view.knows(columns)[rows])
 
@@ -114,10 +117,15 @@ def _query(question: GridQuestion, view: View, rows: Ints) -> Evaluation:
         return Evaluation(words, view.holds[rows, column], view.knows([column])[rows])
     columns = [view.options.index(name) for name in question.options]
     if view.holds.ndim == 2:
-        members = view.holds[rows][:, columns]
+        members = _columns(view.holds, columns, rows)
     elif question.leads:
-        members = view.holds[:, :, question.leads[0]][rows][:, columns]
+        members = _columns(view.holds[:, :, question.leads[0]], columns, rows)
     else:
         members = some(view.holds[rows][:, columns], 2)
     words = tuple(answer_word(name, question.template) for name in question.options)
     return Evaluation(words, members, view.knows(columns)[rows])
+
+
+def _columns(holds: Bools, columns: list[int], rows: Ints) -> Bools:
+    """(rows, columns) of `holds`, whose columns are contiguous: much faster column by column."""
+    return np.stack([holds[:, column][rows] for column in columns], axis=1)

@@ -13,6 +13,7 @@ import polars as pl
 from ecgqa.attributes import vocabulary as names
 from ecgqa.attributes.vocabulary import Vocabulary
 from ecgqa.errors import EcgqaError
+from ecgqa.questions.presets import Rules
 from ecgqa.records import LEADS
 
 Bools = npt.NDArray[np.bool_]
@@ -64,8 +65,10 @@ class Facts:
 NO_DATE = np.iinfo(np.int64).min
 
 
-def gather_facts(attributes: pl.DataFrame, records: pl.DataFrame, vocabulary: Vocabulary) -> Facts:
-    """Dense views of `attributes` (ATTRIBUTES) for the ECGs of `records` (RECORDS).
+def gather_facts(
+    attributes: pl.DataFrame, records: pl.DataFrame, vocabulary: Vocabulary, rules: Rules | None = None
+) -> Facts:
+    """Dense views of `attributes` (ATTRIBUTES) of the ECGs of `records` (RECORDS), by `rules` where there is a choice.
 
     Attributes outside the vocabulary, and rows of ECGs that `records` does not hold, are counted in `notes`.
     Raises EcgqaError for an empty table or an ECG listed twice.
@@ -94,7 +97,7 @@ def gather_facts(attributes: pl.DataFrame, records: pl.DataFrame, vocabulary: Vo
     strays = table["row"].null_count()
     notes["attribute rows of ECGs that the records do not hold"] += strays
     reader = _Reader(table.drop_nulls("row"), len(ecg_id), notes)
-    return Facts(vocabulary, ecg_id, patient_id, recorded_us, _views(reader, vocabulary), notes)
+    return Facts(vocabulary, ecg_id, patient_id, recorded_us, _views(reader, vocabulary, rules or Rules()), notes)
 
 
 class _Reader:
@@ -129,7 +132,7 @@ class _Reader:
 
     @staticmethod
     def _scatter(shape: tuple[int, ...], *indices: pl.Series) -> Bools:
-        array = np.zeros(shape, dtype=np.bool_)
+        array = np.zeros(shape, dtype=np.bool_, order="F")  # one attribute's ECGs side by side: read column by column
         array[tuple(index.to_numpy() for index in indices)] = True
         return array
 
@@ -137,7 +140,7 @@ class _Reader:
 _PRESENT = ("yes", "uncertain")
 
 
-def _views(reader: _Reader, vocabulary: Vocabulary) -> dict[str, View]:
+def _views(reader: _Reader, vocabulary: Vocabulary, rules: Rules) -> dict[str, View]:
     symptoms = vocabulary.symptoms + vocabulary.superclasses
     present = reader.whole("scp_code", symptoms, _PRESENT)
     uncertain = reader.whole("scp_code", symptoms, ("uncertain",))
@@ -147,12 +150,15 @@ def _views(reader: _Reader, vocabulary: Vocabulary) -> dict[str, View]:
     axis = reader.whole("heart_axis", vocabulary.axes, ("yes",))
     stages = (*vocabulary.stages, names.UNKNOWN_STAGE, names.NO_STAGE)
     stage = reader.whole("stage_of_infarction", stages, ("yes",))
-    unplaced = reader.whole("stage_of_infarction", stages, ("uncertain",))
+    unplaced = some(reader.whole("stage_of_infarction", stages, ("uncertain",)), 1)
+    known_stage = some(stage, 1) | unplaced
+    if rules.unplaced_stage == "none":
+        stage[unplaced, stages.index(names.NO_STAGE)] = True
     noise = reader.by_lead("noise", vocabulary.noises)
     noise_looked_at = reader.marked("noise", names.ANY_NOISE) | some(noise, (1, 2))
     any_extra = reader.whole("extra_systole", (names.ANY_EXTRA_SYSTOLE,), ("yes",))
     extra_looked_at = reader.marked("extra_systole", names.ANY_EXTRA_SYSTOLE)
-    ranges, measured, abnormal, tried = _numeric(reader, vocabulary)
+    ranges, measured, abnormal, tried = _numeric(reader, vocabulary, rules)
     return {
         "symptom": View(symptoms, present, looked_at, uncertain),
         "certain symptom": View(symptoms, present & ~uncertain, looked_at),
@@ -166,7 +172,7 @@ def _views(reader: _Reader, vocabulary: Vocabulary) -> dict[str, View]:
         "axis": View(vocabulary.axes, axis, some(axis, 1)),
         # A stage III of which it is not known whether it is old is none of the three asked stages, and has no answer
         # when the stage is asked for.
-        "stage": View(vocabulary.stages, stage[:, : len(vocabulary.stages)], some(stage | unplaced, 1)),
+        "stage": View(vocabulary.stages, stage[:, : len(vocabulary.stages)], known_stage),
         "stage or none": View(stages, stage, some(stage, 1)),
         "noise": View(vocabulary.noises, noise, noise_looked_at),
         "extra systole": View(
@@ -184,11 +190,11 @@ def _range_names(vocabulary: Vocabulary) -> tuple[str, ...]:
     return tuple(f"{range_} of {feature}" for feature in vocabulary.features for range_ in names.RANGES)
 
 
-def _numeric(reader: _Reader, vocabulary: Vocabulary) -> tuple[Bools, Bools, Bools, Bools]:
-    """Ranges (n, features x 3), where measured (n, features x 3), abnormal and tried (n, features).
+def _numeric(reader: _Reader, vocabulary: Vocabulary, rules: Rules) -> tuple[Bools, Bools, Bools, Bools]:
+    """Ranges (n, features x 3), where these are known, abnormal (n, features), and where that is known.
 
     A feature that was tried but could not be measured (value unknown) counts as abnormal in comparisons, as in the
-    release, where every comparison with a missing number is false; it lies in no range.
+    release, where every comparison with a missing number is false; it lies in no range. `rules` may say otherwise.
     """
     features = vocabulary.features
     rows = reader.rows("numeric_feature", features)
@@ -205,8 +211,10 @@ def _numeric(reader: _Reader, vocabulary: Vocabulary) -> tuple[Bools, Bools, Boo
     below[row, column] = outside["seconds"].to_numpy() <= upper[column]
     above = reader._scatter(shape, outside["row"], outside["column"]) & ~below
     ranges = np.stack([below, normal, above], axis=2).reshape(reader.n, -1)
-    measured = np.repeat(below | normal | above, len(names.RANGES), axis=1)
-    return ranges, measured, tried & ~normal, tried
+    measured = below | normal | above
+    placed = measured if rules.unmeasured_in_ranges == "left-out" else tried
+    compared = tried if rules.unmeasured_in_comparisons == "abnormal" else measured
+    return ranges, np.repeat(placed, len(names.RANGES), axis=1), compared & ~normal, compared
 
 
 def note_counts(facts: Facts) -> dict[str, Any]:

@@ -7,28 +7,30 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ecgqa.questions.answers import Words, pack, relate, signature, unpack
+from ecgqa.questions.answers import Words, pack, relate, signature, unpack_rows
 from ecgqa.questions.evaluate import QUADRANT
-from ecgqa.questions.facts import NO_DATE, Bools, Facts, Ints, View
+from ecgqa.questions.facts import NO_DATE, Bools, Facts, Ints, View, some
 from ecgqa.questions.grid import GridQuestion
-from ecgqa.questions.sampling import SplitLimits, draw, integers, keys_of, seed_of, whole
+from ecgqa.questions.presets import Rules
+from ecgqa.questions.sampling import SplitLimits, draw, draw_where, integers, keys_of, seed_of, whole
 from ecgqa.questions.singles import Drawn
 from ecgqa.records import NONE
 
-MAX_SETS = 4096
 _N_ROWS = 1 << 31  # a pair is one integer: first row * 2**31 + second row
+_CHUNK = 1 << 20  # pairs related at a time, to bound the memory
 
 
-def consecutive_pairs(facts: Facts, rows: Ints) -> tuple[Ints, Ints]:
+def consecutive_pairs(facts: Facts, rows: Ints, *, neighbours: bool = False) -> tuple[Ints, Ints]:
     """All pairs of one patient's ECGs among `rows`, the earlier first, ordered by patient and time.
 
-    Not only neighbours: the released questions skip ECGs in between. ECGs without a date are in no pair.
+    Not only neighbours, unless asked for: the released questions skip ECGs in between. ECGs without a date are in no
+    pair.
     """
     rows = rows[facts.recorded_us[rows] != NO_DATE]
     rows = rows[np.lexsort((facts.ecg_id[rows], facts.recorded_us[rows], facts.patient_id[rows]))]
     patient = facts.patient_id[rows]
     firsts, seconds = [], []
-    for step in range(1, len(rows)):
+    for step in range(1, min(len(rows), 2) if neighbours else len(rows)):
         same = np.flatnonzero(patient[step:] == patient[:-step])
         if not len(same):
             break  # ECGs of a patient are neighbours here, so a longer step finds none either
@@ -63,12 +65,13 @@ class PairSampler:
     facts: Facts
     rows: Ints
     limits: SplitLimits
+    rules: Rules = field(default_factory=Rules)
     consecutive: tuple[Ints, Ints] = field(init=False)
     _used: dict[int, set[int]] = field(default_factory=dict, init=False)
     _grids: dict[str, _SetGrid] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        self.consecutive = consecutive_pairs(self.facts, self.rows)
+        self.consecutive = consecutive_pairs(self.facts, self.rows, neighbours=self.rules.consecutive == "neighbours")
 
     def samples(self, question: GridQuestion, seed: int) -> Iterator[Drawn]:
         """Samples of a comparison question; none if no pair answers it with yes or a non-empty set."""
@@ -90,35 +93,45 @@ class PairSampler:
     def _verify_consecutive(self, question: GridQuestion, view: View, seed: int) -> Iterator[Drawn]:
         holds, known = self._column(question, view)
         first, second = self.consecutive
-        usable = known[first] & known[second]
-        first, second = first[usable], second[usable]
         before, after = QUADRANT[question.template.relation or ""]
         positive = (holds[first] == before) & (holds[second] == after)
-        pairs = first * _N_ROWS + second
+        usable = np.ones(len(first), dtype=np.bool_) if known.all() else known[first] & known[second]
+
+        def pick(where: Bools, limit: float, name: str) -> Ints:
+            chosen = draw_where(where, limit, seed_of(seed, name))
+            return first[chosen] * _N_ROWS + second[chosen]
+
         yield from self._yes_and_no(
-            draw(pairs[positive], self.limits.compare_yes, seed_of(seed, "yes")),
-            draw(pairs[~positive], self.limits.compare_no, seed_of(seed, "no")),
+            pick(positive & usable, self.limits.compare_yes, "yes"),
+            pick(~positive & usable, self.limits.compare_no, "no"),
         )
 
     def _query_consecutive(self, question: GridQuestion, view: View, seed: int) -> Iterator[Drawn]:
         columns = [view.options.index(name) for name in question.options]
         known = view.knows(columns)
         first, second = self.consecutive
-        usable = known[first] & known[second]
-        first, second = first[usable], second[usable]
+        if not known.all():
+            usable = known[first] & known[second]
+            first, second = first[usable], second[usable]
         packed = pack(view.holds[:, columns])
-        answers = relate(packed[first], packed[second], question.template.relation or "")
-        pairs = first * _N_ROWS + second
-        signatures = signature(answers)
-        distinct, index, inverse = np.unique(signatures, return_index=True, return_inverse=True)
-        if not distinct.any():
+        relation = question.template.relation or ""
+        signatures = np.empty(len(first), dtype=np.uint64)
+        for start in range(0, len(first), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            signatures[part] = signature(relate(packed[first[part]], packed[second[part]], relation))
+        groups = Groups(signatures)
+        if not groups.distinct.any():
             return
-        for group in _shuffled(distinct, seed):
-            is_none = distinct[group] == 0
+        one = groups.example()
+        members = unpack_rows(relate(packed[first[one]], packed[second[one]], relation), len(columns))
+        for group in _asked_answers(groups.distinct, groups.counts, members, self.limits.consecutive_answers, seed):
+            is_none = groups.distinct[group] == 0
             limit = self.limits.compare_none if is_none else self.limits.compare_query
-            drawn = draw(pairs[inverse == group], limit, seed_of(seed, int(distinct[group])))
+            where = groups.members(group)
+            pairs = first[where] * _N_ROWS + second[where]
+            drawn = draw(pairs, limit, seed_of(seed, int(groups.distinct[group])))
             if len(drawn):
-                yield Drawn(_spell(answers[index[group]], question.options), *_unpair(drawn))
+                yield Drawn(_spell(members[group], question.options), *_unpair(drawn))
 
     # -- different patients --------------------------------------------------------------------------------------
 
@@ -148,32 +161,19 @@ class PairSampler:
         if grid is None:
             columns = [view.options.index(name) for name in question.options]
             rows = self.rows[view.knows(columns)[self.rows]]
-            grid = self._grids[template.view] = _SetGrid(pack(view.holds[:, columns])[rows], rows)
+            grid = self._grids[template.view] = _SetGrid(pack(view.holds[:, columns])[rows], rows, self.rules.most_sets)
         answers = grid.relate(template.relation or "")
         if not answers.distinct.any():
             return
         used = self._used.setdefault(template.template_id, set())
-        chosen = self._asked_answers(answers, len(question.options), seed)
-        for group in chosen:
+        members = unpack_rows(answers.words(), len(question.options))
+        for group in _asked_answers(answers.distinct, answers.weight, members, self.limits.compare_answers, seed):
             is_none = answers.distinct[group] == 0
             limit = self.limits.compare_none if is_none else self.limits.compare_query
             cells = answers.cells(group)
             pairs = self._draw(cells, limit, used, seed_of(seed, int(answers.distinct[group])))
             if len(pairs):
-                yield Drawn(_spell(answers.words(group), question.options), *_unpair(pairs))
-
-    def _asked_answers(self, answers: _SetAnswers, n_options: int, seed: int) -> list[int]:
-        """Answers to draw pairs for, in random order: "none", for each option the commonest answer that contains it,
-        and for the rest the commonest ones, `compare_answers` in all."""
-        distinct = answers.distinct
-        order = np.lexsort((keys_of(distinct.view(np.int64), seed_of(seed, "ties")), -answers.weight))
-        spelled = np.array([unpack(answers.words(group), n_options) for group in order])
-        kept = np.zeros(len(distinct), dtype=np.bool_)
-        kept[order[spelled.argmax(axis=0)[spelled.any(axis=0)]]] = True
-        kept |= distinct == 0
-        others = order[~kept[order]]
-        kept[others[: max(0, round(self.limits.compare_answers) - int(kept.sum()))]] = True
-        return [group for group in _shuffled(distinct, seed) if kept[group]]
+                yield Drawn(_spell(members[group], question.options), *_unpair(pairs))
 
     def _draw(self, cells: Cells, limit: float, used: set[int], seed: int) -> Ints:
         """At most `limit` unused pairs of different patients, drawn evenly over all pairs of the cells."""
@@ -213,15 +213,67 @@ class PairSampler:
                 yield Drawn(("no",), *_unpair(no))
 
 
+def _asked_answers(distinct: Words, weight: Ints, members: Bools, limit: float, seed: int) -> list[int]:
+    """Answers to draw pairs for, in random order: "none", for each option the commonest answer that contains it, and
+    for the rest the commonest ones, `limit` in all.
+
+    distinct, weight: signature of each answer, and how many pairs give it; members: (answers, options).
+    """
+    kept = np.ones(len(distinct), dtype=np.bool_)
+    if len(distinct) > round(limit):
+        order = np.lexsort((keys_of(distinct.view(np.int64), seed_of(seed, "ties")), -weight))
+        in_order = members[order]
+        kept[:] = distinct == 0
+        kept[order[in_order.argmax(axis=0)[some(in_order, 0)]]] = True
+        others = order[~kept[order]]
+        kept[others[: max(0, round(limit) - int(kept.sum()))]] = True
+    chosen = np.flatnonzero(kept)
+    shuffled: list[int] = chosen[np.argsort(keys_of(distinct[chosen].view(np.int64), seed), kind="stable")].tolist()
+    return shuffled
+
+
+class Groups:
+    """Positions of an array of signatures, grouped by value."""
+
+    def __init__(self, signatures: Words) -> None:
+        self._order = np.argsort(signatures, kind="stable")
+        in_order = signatures[self._order]
+        starts = np.flatnonzero(
+            np.append(np.ones(min(len(in_order), 1), dtype=np.bool_), in_order[1:] != in_order[:-1])
+        )
+        self.distinct = in_order[starts]
+        """Each value, ascending; 0 is the empty answer."""
+        self._bounds = np.append(starts, len(in_order))
+
+    @property
+    def counts(self) -> Ints:
+        """Positions per value."""
+        return np.diff(self._bounds)
+
+    def members(self, group: int) -> Ints:
+        """Positions of one value, ascending."""
+        return self._order[self._bounds[group] : self._bounds[group + 1]]
+
+    def example(self) -> Ints:
+        """The first position of each value."""
+        firsts: Ints = self._order[self._bounds[:-1]]
+        return firsts
+
+    def sums(self, values: Ints) -> Ints:
+        """Sum of `values` (one per position) over each value."""
+        totals: Ints = np.add.reduceat(values[self._order], self._bounds[:-1]) if len(self.distinct) else values[:0]
+        return totals
+
+
 class _SetGrid:
     """The distinct attribute sets of a split's ECGs, and what each pair of sets answers."""
 
-    def __init__(self, packed: Words, rows: Ints) -> None:
+    def __init__(self, packed: Words, rows: Ints, most_sets: int) -> None:
         sets, inverse, counts = np.unique(packed, axis=0, return_inverse=True, return_counts=True)
         order = np.argsort(inverse.reshape(-1), kind="stable")
         starts = np.cumsum(counts) - counts
-        # All pairs of sets are looked at: beyond the commonest MAX_SETS the table would outgrow the memory.
-        common = np.sort(np.argsort(-counts, kind="stable")[:MAX_SETS])
+        # All pairs of sets are looked at: beyond the commonest ones the table would outgrow the memory.
+        common = np.sort(np.argsort(-counts, kind="stable")[:most_sets])
         self.sets, self.counts, self.starts = sets[common], counts[common].astype(np.int64), starts[common]
         self.members = rows[order]
 
@@ -237,33 +289,22 @@ class _SetAnswers:
         signatures = np.empty(n * n, dtype=np.uint64)
         for first in range(n):  # set by set, so that many words need no (n, n, words) array
             signatures[first * n : (first + 1) * n] = signature(relate(grid.sets[first], grid.sets, relation))
-        self._order = np.argsort(signatures, kind="stable")
-        in_order = signatures[self._order]
-        starts = np.flatnonzero(np.append(np.ones(min(n, 1), dtype=np.bool_), in_order[1:] != in_order[:-1]))
-        self.distinct = in_order[starts]
-        """Signature of each answer, ascending; 0 is the empty answer."""
-        self._bounds = np.append(starts, n * n)
-        pairs = (grid.counts[:, None] * grid.counts[None, :]).reshape(-1)[self._order]
-        self.weight = np.add.reduceat(pairs, starts) if n else pairs
+        self._groups = Groups(signatures)
+        self.distinct = self._groups.distinct
+        self.weight = self._groups.sums((grid.counts[:, None] * grid.counts[None, :]).reshape(-1))
         """Pairs of ECGs per answer."""
 
     def cells(self, group: int) -> Cells:
-        grid = self._grid
-        flat = self._order[self._bounds[group] : self._bounds[group + 1]]
+        grid, flat = self._grid, self._groups.members(group)
         return Cells(grid.members, grid.starts, grid.counts, flat // len(grid.sets), flat % len(grid.sets))
 
-    def words(self, group: int) -> Words:
-        first, second = divmod(int(self._order[self._bounds[group]]), len(self._grid.sets))
+    def words(self) -> Words:
+        """(answers, words): the answers as bit words."""
+        first, second = np.divmod(self._groups.example(), len(self._grid.sets))
         return relate(self._grid.sets[first], self._grid.sets[second], self._relation)
 
 
-def _shuffled(distinct: Words, seed: int) -> list[int]:
-    order: list[int] = np.argsort(keys_of(distinct.view(np.int64), seed), kind="stable").tolist()
-    return order
-
-
-def _spell(answer: Words, options: tuple[str, ...]) -> tuple[str, ...]:
-    members = unpack(answer, len(options))
+def _spell(members: Bools, options: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(option for option, member in zip(options, members, strict=True) if member)) or (NONE,)
 
 

@@ -167,8 +167,8 @@ def write_dataset(
 
     Raises EcgqaError if `dest` holds other shards already, or if sample ids repeat within a split.
     """
-    if "candidates" not in questions.columns:
-        questions = questions.with_columns(pl.lit([], dtype=pl.List(pl.String())).alias("candidates"))
+    # Not written, and by far the largest column: nothing below copies it.
+    questions = questions.with_columns(pl.lit([], dtype=pl.List(pl.String())).alias("candidates"))
     questions = conform(questions, QUESTIONS, where="questions")
     columns = [*KEYS, PATH_KEY] if PATH_KEY in questions.columns else list(KEYS)
     planned: list[tuple[Path, pl.DataFrame]] = []

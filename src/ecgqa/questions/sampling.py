@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,23 @@ def draw(numbers: Ints, limit: float, seed: int) -> Ints:
     return numbers[np.argsort(keys, kind="stable")[:count]]
 
 
+def draw_where(where: npt.NDArray[np.bool_], limit: float, seed: int) -> Ints:
+    """Positions at which `where` is true, at most `limit` (see `whole`), in random order.
+
+    Of a long array with many such positions only some are looked at: random ones, until enough are found.
+    """
+    count = whole(limit, seed)
+    for tries in (4 * count + 64, 64 * count + 1024):
+        if not 0 < 8 * tries < len(where):
+            break
+        tickets = integers(tries, len(where), seed_of(seed, "tickets", tries))
+        found = tickets[where[tickets]]
+        _, first_seen = np.unique(found, return_index=True)
+        if len(first_seen) >= count:
+            return found[np.sort(first_seen)[:count]]
+    return draw(np.flatnonzero(where), limit, seed)
+
+
 def integers(count: int, high: int, seed: int) -> Ints:
     """`count` integers below `high` (at most 2**52), near enough uniform."""
     fraction = (keys_of(np.arange(count, dtype=np.int64), seed) >> np.uint64(11)).astype(np.float64) * 2.0**-53
@@ -80,6 +97,7 @@ class Limits:
         compare_query: samples per distinct answer of a comparison-query question.
         compare_none: samples answered "none" of a comparison-query question.
         compare_answers: distinct answers that a question on two unrelated ECGs is asked for.
+        consecutive_answers: the same for a question on two ECGs of one patient.
     """
 
     verify_yes: PerSplit = (100, 20, 20)
@@ -93,6 +111,7 @@ class Limits:
     compare_query: PerSplit = (50, 25, 25)
     compare_none: PerSplit = (100, 50, 50)
     compare_answers: PerSplit = (400, 200, 260)
+    consecutive_answers: PerSplit = (1_000_000, 1_000_000, 1_000_000)
 
     def __post_init__(self) -> None:
         for limit in fields(self):
@@ -122,8 +141,8 @@ class Limits:
         return Limits(**scaled, no_per_yes=self.no_per_yes)
 
 
-def read_limits(text: str) -> Limits:
-    """Limits from "choose=5/1/1,compare_yes=50/25/25" (train/valid/test); what is not named keeps its default."""
+def read_limits(text: str, limits: Limits | None = None) -> Limits:
+    """`limits` with those of "choose=5/1/1,compare_yes=50/25/25" (train/valid/test) put in."""
     named = {limit.name for limit in fields(Limits)}
     given: dict[str, Any] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -138,7 +157,7 @@ def read_limits(text: str) -> Limits:
                 expected=f"name=train/valid/test, with a name of {', '.join(sorted(named))}",
             )
         given[name] = numbers[0] if name == "no_per_yes" else numbers
-    return Limits(**given)
+    return replace(limits or Limits(), **given)
 
 
 @dataclass(frozen=True)
@@ -156,3 +175,4 @@ class SplitLimits:
     compare_query: float
     compare_none: float
     compare_answers: float
+    consecutive_answers: float

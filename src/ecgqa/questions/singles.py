@@ -11,6 +11,7 @@ from ecgqa.questions.answers import pack, signature
 from ecgqa.questions.evaluate import Evaluation, asked_columns, evaluate
 from ecgqa.questions.facts import Bools, Facts, Ints, some
 from ecgqa.questions.grid import GridQuestion
+from ecgqa.questions.presets import Rules
 from ecgqa.questions.sampling import SplitLimits, draw, keys_of, seed_of
 from ecgqa.records import NONE
 
@@ -26,28 +27,37 @@ class Drawn:
     """Rows of the second ECG of each pair."""
 
 
-def single_samples(question: GridQuestion, facts: Facts, rows: Ints, limits: SplitLimits, seed: int) -> Iterator[Drawn]:
+def single_samples(
+    question: GridQuestion,
+    facts: Facts,
+    rows: Ints,
+    limits: SplitLimits,
+    seed: int,
+    rules: Rules | None = None,
+) -> Iterator[Drawn]:
     """Samples of `question` among the ECGs `rows` of one split (ascending rows of `facts`).
 
     A question that no ECG of the split answers with yes, one of the asked or a non-empty set is not asked.
     """
+    rules = rules or Rules()
     evaluation = evaluate(question, facts, rows)
     match question.template.form:
         case "verify":
-            yield from _verify(evaluation, rows, limits, seed)
+            yield from _verify(evaluation, rows, limits, seed, rules)
         case "choose":
-            yield from _choose(question, facts, evaluation, rows, limits, seed)
+            yield from _choose(question, facts, evaluation, rows, limits, seed, rules)
         case _:
             yield from _query(evaluation, rows, limits, seed)
 
 
-def _verify(evaluation: Evaluation, rows: Ints, limits: SplitLimits, seed: int) -> Iterator[Drawn]:
+def _verify(evaluation: Evaluation, rows: Ints, limits: SplitLimits, seed: int, rules: Rules) -> Iterator[Drawn]:
     positive, unsure, negative = (evaluation.holds[:, column] & evaluation.known for column in range(3))
     yes = draw(rows[positive], limits.verify_yes, seed_of(seed, "yes"))
     if not len(yes):
         return
     yield Drawn(("yes",), yes)
-    doubtful = draw(rows[unsure], min(limits.verify_yes, len(yes)), seed_of(seed, "not sure"))
+    n_unsure = min(limits.verify_yes, len(yes)) if rules.doubtful == "as-yes" else limits.verify_yes
+    doubtful = draw(rows[unsure], n_unsure, seed_of(seed, "not sure"))
     if len(doubtful):
         yield Drawn(("not sure",), doubtful)
     n_no = min(limits.verify_no, limits.no_per_yes * len(yes))
@@ -57,12 +67,18 @@ def _verify(evaluation: Evaluation, rows: Ints, limits: SplitLimits, seed: int) 
 
 
 def _choose(
-    question: GridQuestion, facts: Facts, evaluation: Evaluation, rows: Ints, limits: SplitLimits, seed: int
+    question: GridQuestion,
+    facts: Facts,
+    evaluation: Evaluation,
+    rows: Ints,
+    limits: SplitLimits,
+    seed: int,
+    rules: Rules,
 ) -> Iterator[Drawn]:
     view, known = facts.views[question.template.view], evaluation.known
     first, second = evaluation.holds[:, 0] & known, evaluation.holds[:, 1] & known
     answered: Bools = np.ones(len(rows), dtype=np.bool_)
-    if view.holds.ndim == 3 and question.leads:
+    if view.holds.ndim == 3 and question.leads and rules.noises_of_a_choice == "both-somewhere":
         # The release draws an answered "which noise in this lead" only from ECGs that carry both noises in some lead.
         answered = ~some(~view.anywhere()[rows][:, asked_columns(question, view)], 1)
     one, other = evaluation.words

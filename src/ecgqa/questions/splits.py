@@ -11,12 +11,13 @@ from ecgqa.questions.facts import Facts, Ints
 from ecgqa.questions.sampling import keys_of, seed_of
 from ecgqa.records import Split
 
-TEST_SHARE, VALID_SHARE = 0.2, 0.1
-"""Of all patients, and of those that are not in test (the proportions of the release: 72, 8 and 20 %)."""
 
-
-def split_by_patient(facts: Facts, seed: int) -> dict[Split, Ints]:
+def split_by_patient(
+    facts: Facts, seed: int, *, test_share: float = 0.2, valid_share: float = 0.1
+) -> dict[Split, Ints]:
     """Rows of `facts` per split, ascending; every patient's ECGs stay together.
+
+    `test_share` is a share of all patients, `valid_share` of those that are not in test (the release: 72, 8 and 20 %).
 
     With at least three patients no split is empty. Raises EcgqaError with fewer.
     """
@@ -24,8 +25,8 @@ def split_by_patient(facts: Facts, seed: int) -> dict[Split, Ints]:
     if len(patients) < 3:
         raise EcgqaError("too few patients to split", expected="at least 3 patients", found=str(len(patients)))
     order = patients[np.argsort(keys_of(patients, seed_of(seed, "splits")), kind="stable")]
-    n_test = max(1, round(TEST_SHARE * len(order)))
-    n_valid = max(1, round(VALID_SHARE * (len(order) - n_test)))
+    n_test = max(1, round(test_share * len(order)))
+    n_valid = max(1, round(valid_share * (len(order) - n_test)))
     parts = {
         Split.TRAIN: order[n_test + n_valid :],
         Split.VALID: order[n_test : n_test + n_valid],
