@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ import polars as pl
 
 from ecgqa import artefacts, tables
 from ecgqa.attributes.ptbxl import ptbxl_attributes
-from ecgqa.attributes.vocabulary import VOCABULARIES
+from ecgqa.attributes.vocabulary import VOCABULARIES, Vocabulary
 from ecgqa.errors import EcgqaError
 from ecgqa.records import ATTRIBUTES, RECORDS
 
@@ -40,6 +40,8 @@ class BuiltAttributes:
     """What could not be read, with counts."""
     not_understood: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     """Statements or codes that no rule knows, the most frequent first, with counts; by heading."""
+    asked: tuple[str, ...] | None = None
+    """Attributes of the vocabulary that the source says anything about, where it is not all of them."""
 
 
 def build_attributes(source: MetadataSource, *, pool: str = "all") -> pl.DataFrame:
@@ -48,18 +50,31 @@ def build_attributes(source: MetadataSource, *, pool: str = "all") -> pl.DataFra
 
 
 def collect_attributes(
-    source: MetadataSource, *, pool: str = "all", only: Collection[int] | None = None
+    source: MetadataSource,
+    *,
+    pool: str = "all",
+    only: Collection[int] | None = None,
+    statements: Path | None = None,
+    mapping: Path | None = None,
 ) -> BuiltAttributes:
-    """Attributes of a source in PTB-XL's layout, with those that its own `attributes.parquet` adds.
+    """Attributes of a source: PTB-XL's layout (with those of its own `attributes.parquet`), MIMIC-IV-ECG, WFDB folder.
 
     `pool` "released" keeps the ECGs that the published questions are drawn from: report present, checked by a human.
-    `only` keeps these ids.
+    `only` keeps these ids. `statements` and `mapping` tell what a plain WFDB folder's ECGs show: `folder_attributes`.
     Raises EcgqaError for a source whose metadata no reader here knows.
     """
     if pool not in POOLS:
         raise EcgqaError(f"no pool {pool!r}", expected=" or ".join(POOLS))
     if pool == "released" and source.kind not in ("ptbxl", "synthetic"):
         raise EcgqaError(f"the released pool of a {source.kind} source is not known", fix="choose --pool all")
+    if source.kind == "wfdb":
+        from ecgqa.attributes.folder import folder_attributes
+
+        return folder_attributes(source, only, statements=statements, mapping=mapping)
+    if statements is not None or mapping is not None:
+        raise EcgqaError(
+            f"a {source.kind} source has statements of its own", fix="leave out --statements and --mapping"
+        )
     if source.kind == "mimic-iv-ecg":
         from ecgqa.attributes.mimic import mimic_attributes
 
@@ -123,14 +138,22 @@ def write_attributes(
             tables.write_table(kept, draft.path / "records.parquet", RECORDS)
             draft.counts = {
                 "ecgs": kept.height,
-                "patients": kept["patient_id"].n_unique(),
+                "patients": kept["patient_id"].drop_nulls().n_unique() + kept["patient_id"].null_count(),
                 "rows": built.attributes.height,
                 "by_type": dict(built.attributes.group_by("attribute_type").len().sort("attribute_type").iter_rows()),
             }
             draft.extra = {"vocabulary": built.vocabulary, "notes": built.notes, "source_notes": list(notes)}
+            if built.asked is not None:
+                draft.extra["asked"] = list(built.asked)
             if built.not_understood:
                 draft.extra["not_understood"] = built.not_understood
     return Path(dest)
+
+
+def vocabulary_of(manifest: Mapping[str, Any]) -> Vocabulary:
+    """Vocabulary of an attribute folder: all of its source's, or what a collection of one's own says anything about."""
+    vocabulary = VOCABULARIES[manifest["vocabulary"]]()
+    return vocabulary if manifest.get("asked") is None else vocabulary.only(manifest["asked"])
 
 
 def read_attributes(folder: str | Path) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any]]:

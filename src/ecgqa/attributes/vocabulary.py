@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -63,6 +64,29 @@ class Vocabulary:
     noises: tuple[str, ...] = NOISES
     extra_systoles: tuple[str, ...] = EXTRA_SYSTOLES
     features: tuple[str, ...] = FEATURES
+
+    def only(self, attributes: Collection[str]) -> Vocabulary:
+        """The part that can be asked of ECGs of which only `attributes` are ever stated; features stay."""
+
+        def kept(pool: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(name for name in pool if name in attributes)
+
+        symptoms = kept(self.symptoms)
+        counted = {**{s.attribute: s.superclass for s in ptbxl_statements().values()}, **mimic_superclasses()}
+        shown = {counted.get(name) for name in symptoms}
+        return replace(
+            self,
+            diagnostic=kept(self.diagnostic),
+            form=kept(self.form),
+            rhythm=kept(self.rhythm),
+            symptoms=symptoms,
+            forms_in_leads=kept(self.forms_in_leads),
+            forms_in_groups=kept(self.forms_in_groups),
+            superclasses=tuple(name for name in self.superclasses if name in shown),
+            stages=kept(self.stages),
+            noises=kept(self.noises),
+            extra_systoles=kept(self.extra_systoles),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,8 @@ def with_waveforms(
 ) -> BuiltAttributes:
     """`built` with the axis and the numeric features of its ECGs measured, in place of any it had before.
 
+    An axis that the metadata state stays.
+
     Arguments and errors as for `waveform_attributes`; what could not be measured joins the notes. ECGs of
     MIMIC-IV-ECG that have invalid samples are left out, as they are from the released questions.
     """
@@ -114,8 +116,13 @@ def with_waveforms(
     mine = records.filter(pl.col("ecg_id").is_in(sorted(built.ecg_ids)))
     invalid: set[int] = set()
     measured = waveform_attributes(source, mine, method, executor, notes=notes, invalid=invalid)
-    replaced = pl.col("attribute_type").cast(pl.String).is_in(MEASURED_TYPES)
-    attributes = pl.concat([built.attributes.filter(~replaced), measured]).sort("ecg_id", maintain_order=True)
+    stated = (pl.col("attribute_type") == AttributeType.HEART_AXIS) & (pl.col("origin") == Origin.METADATA)
+    has_axis = built.attributes.filter(stated)["ecg_id"].unique()
+    replaced = pl.col("attribute_type").cast(pl.String).is_in(MEASURED_TYPES) & ~stated
+    needed = (pl.col("attribute_type") != AttributeType.HEART_AXIS) | ~pl.col("ecg_id").is_in(has_axis.implode())
+    attributes = pl.concat([built.attributes.filter(~replaced), measured.filter(needed)]).sort(
+        "ecg_id", maintain_order=True
+    )
     ecg_ids = built.ecg_ids
     if invalid and built.vocabulary == "mimic-iv-ecg":
         notes["ECGs with invalid samples (NaN) are left out"] += len(invalid)

@@ -12,6 +12,8 @@ def build(
     pool: Literal["all", "released"] = "all",
     present: bool = False,
     waveforms: Literal["auto", "released", "ecgqa", "none"] = "auto",
+    statements: Path | None = None,
+    mapping: Path | None = None,
     overwrite: bool = False,
 ) -> None:
     """Make the attribute table of a folder of ECGs: what each ECG shows, in the words that questions use.
@@ -24,12 +26,17 @@ def build(
 
     Args:
         records: folder in PTB-XL's layout (holding ptbxl_database.csv), real or synthetic, or of MIMIC-IV-ECG (holding
-            record_list.csv and machine_measurements.csv)
+            record_list.csv and machine_measurements.csv), or any folder of WFDB records
         dest: folder of the result: attributes.parquet, records.parquet, manifest.json
         pool: all ECGs, or those that the released questions are drawn from (checked by a human, report not blank)
         present: leave out ECGs whose 500 Hz record is not there (part of a data set was copied or fetched)
         waveforms: how to measure: as behind the released questions (released), by the consensus of twelve leads
             (ecgqa), or not at all (none); auto is none for a folder with its own attributes.parquet, else released
+        statements: csv telling what each record of a plain WFDB folder shows: a column ecg_id, path, record, file_name
+            or ID, all others hold statements (default: records.csv of the folder, and "Dx" comments of the headers)
+        mapping: csv telling what those statements mean: columns code and attribute (a name that questions use, an SCP
+            code, or nothing), if wanted column and value (yes, uncertain); SCP codes and the SNOMED CT codes of the
+            PhysioNet/CinC Challenge 2021 are known without it. See docs/own-dataset.md
         overwrite: replace a finished result made from other inputs or settings
     """
     from functools import partial
@@ -46,12 +53,14 @@ def build(
         raise EcgqaError(f"no record of {records} is there", fix=f"ecgqa fetch {source.kind}, or leave out --present")
     own = source.root / "attributes.parquet"
     method = waveforms if waveforms != "auto" else "none" if own.is_file() else "released"
-    built = collect_attributes(source, pool=pool, only=only)
+    built = collect_attributes(source, pool=pool, only=only, statements=statements, mapping=mapping)
     inputs = {"source": source.digest(), "present": digest_of(sorted(only)) if only is not None else None}
     inputs |= {"own_attributes": digest_file(own) if own.is_file() else None}
     measurements = source.root / "machine_measurements.csv"
     if source.kind == "mimic-iv-ecg":
         inputs |= {"measurements": digest_file(measurements)}
+    inputs |= {"statements": digest_file(statements) if statements else None}
+    inputs |= {"mapping": digest_file(mapping) if mapping else None}
     table = source.records()
     measure = None
     if method != "none":
