@@ -85,6 +85,8 @@ def _asked_of(template: Template, vocabulary: Vocabulary) -> Iterator[GridQuesti
         yield from _range_questions(template, vocabulary)
         return
     pool = pool_of(template, vocabulary)
+    if template.pool and not pool:
+        return  # a collection that never states anything of this kind
     placeholders = [name for name in template.placeholders if name != "lead"]
     if template.any_of:
         yield GridQuestion(template, 0, (template.any_of,), options=pool)
