@@ -54,9 +54,9 @@ def magnitude_maxima(signal: Samples, maxima: Tops, minima: Tops) -> Tops:
     """
     both = [np.concatenate(parts) for parts in zip(maxima, minima, strict=True)]
     outward = np.concatenate((signal[maxima.at] > 0, signal[minima.at] < 0))
-    size = np.abs(signal)
     at, first, last = (part[outward] for part in both)
-    highest = (size[first - 1] < size[at]) & (size[last + 1] < size[at])
+    size = np.abs(signal[at])
+    highest = (np.abs(signal[first - 1]) < size) & (np.abs(signal[last + 1]) < size)
     at, first, last = at[highest], first[highest], last[highest]
     order = np.argsort(at)
     return Tops(at[order], first[order], last[order])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -25,30 +25,29 @@ def to_analysis_rate(signal: Samples, fs_hz: float) -> Samples:
         return signal
     from scipy.ndimage import spline_filter1d
 
-    coefficients: Samples = spline_filter1d(signal, order=3, mode="mirror")
-    base, weights = _spline_weights(signal.size, n_out)
-    padded = np.concatenate((coefficients[1:2], coefficients, coefficients[-2:-4:-1]))
-    out: Samples = padded[base] * weights[0]
-    for k in (1, 2, 3):
-        out += padded[k:][base] * weights[k]
-    return out
+    resampled: Samples = _spline(signal.size, n_out) @ spline_filter1d(signal, order=3, mode="mirror")
+    return resampled
 
 
 @lru_cache(maxsize=4)
-def _spline_weights(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], Samples]:
-    """First coefficient (in the array padded by one) and the four cubic B-spline weights of every output sample."""
+def _spline(n_in: int, n_out: int) -> Any:
+    """Sparse matrix (n_out, n_in) from cubic B-spline coefficients to evenly spaced samples, end on end."""
+    from scipy.sparse import csr_array
+
     at = np.arange(n_out) * ((n_in - 1) / (n_out - 1))
     base = np.floor(at)
     x = at - base
     y = 1 - x
-    weights = np.empty((4, n_out))
-    weights[1] = (x * x * (x - 2) * 3 + 4) / 6
-    weights[2] = (y * y * (y - 2) * 3 + 4) / 6
-    weights[0] = y * y * y / 6
-    weights[3] = 1 - weights[0] - weights[1] - weights[2]
+    weights = np.empty((n_out, 4))
+    weights[:, 0] = y * y * y / 6
+    weights[:, 1] = (x * x * (x - 2) * 3 + 4) / 6
+    weights[:, 2] = (y * y * (y - 2) * 3 + 4) / 6
+    weights[:, 3] = 1 - weights[:, 0] - weights[:, 1] - weights[:, 2]
     # Where rounding puts the last position beyond the last sample, the original reads the zero out there.
-    weights[:, at > n_in - 1] = 0.0
-    return base.astype(np.intp), weights
+    weights[at > n_in - 1] = 0.0
+    columns = np.abs(base.astype(np.int32)[:, None] + np.arange(-1, 3, dtype=np.int32))
+    columns = np.where(columns < n_in, columns, 2 * (n_in - 1) - columns)  # mirrored at both ends
+    return csr_array((weights.ravel(), columns.ravel(), np.arange(0, 4 * n_out + 1, 4)), shape=(n_out, n_in))
 
 
 class WaveletScales:

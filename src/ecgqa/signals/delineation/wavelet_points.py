@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import median
 from typing import Final
 
 import numpy as np
@@ -62,7 +63,8 @@ class Tempo:
     def of(cls, r_peaks: Indices) -> Tempo:
         """Tempo of R peaks (at least two) at the analysis rate."""
         intervals_s = np.diff(r_peaks) / ANALYSIS_HZ
-        return cls(float(np.median(60.0 / np.append(intervals_s, intervals_s.mean()))))
+        rates = 60.0 / intervals_s
+        return cls(median([*rates.tolist(), float(60.0 / intervals_s.mean())]))
 
     def scale(self, at_60_and_250_hz: int) -> int:
         """Index of the detail that shows at this rate what the given one shows at 60 beats a minute and 250 Hz."""
@@ -112,9 +114,10 @@ class Details:
         found = np.full(first.size, NOWHERE)
         some = end > first
         at_least, above = np.zeros(first.size), np.zeros(first.size)
-        low = int(first[some].min(initial=self.n))
+        low, high = int(first[some].min(initial=0)), int(end[some].max(initial=0))
         ends = np.stack((first[some], end[some]), axis=1).ravel() - low
-        stretch = np.append(self.values[low:], 0.0)  # windows may end at the very end, where reduceat cannot
+        # One sample more than the windows have, for reduceat cannot end at the very end.
+        stretch = self.values[low : high + 1] if high < self.n else np.append(self.values[low:], 0.0)
         at_least[some] = share_of_rms * np.sqrt(np.add.reduceat(stretch * stretch, ends)[::2] / (end - first)[some])
         above[some] = SHARE_OF_MAXIMUM * np.maximum.reduceat(stretch, ends)[::2]
 
