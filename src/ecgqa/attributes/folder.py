@@ -172,8 +172,8 @@ def folder_attributes(
         )
     rows: list[Row] = []
     for ecg_id in sorted(cells):
-        lost = {code for code in cells[ecg_id] if meanings.get(*code) is None}
-        rows += _rows(ecg_id, found[ecg_id], named, told=bool(cells[ecg_id]), lost=bool(lost))
+        lost = any(meanings.get(column, code.rstrip("?")) is None for column, code in cells[ecg_id])
+        rows += _rows(ecg_id, found[ecg_id], named, told=bool(cells[ecg_id]), lost=lost)
     notes["ECGs without a statement"] += sum(not told for told in cells.values())
     notes["statements that no mapping knows"] += sum(unmapped.values())
     listed = sorted(unmapped.items(), key=lambda item: (-item[1], item[0]))[:LISTED]
@@ -272,9 +272,9 @@ def _meant(told: list[tuple[str, str]], mapping: Mapping, unmapped: Counter[str]
     """Attributes of one ECG with their value; yes wins over uncertain. Codes without a meaning are counted."""
     found: dict[str, str] = {}
     for column, code in told:
-        doubtful = code.endswith("?")
         given = mapping.get(column, code)
-        if given is None and doubtful:
+        doubtful = given is None and code.endswith("?")
+        if doubtful:
             given = mapping.get(column, code[:-1])
         if given is None:
             unmapped[code if column == DX else f"{column}: {code}"] += 1
