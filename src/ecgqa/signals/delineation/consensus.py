@@ -12,7 +12,7 @@ from ecgqa.records import LEADS
 from ecgqa.signals.delineation.beats import NOT_MEASURABLE, POINTS, Delineation, no_beats
 from ecgqa.signals.delineation.network_input import RATE_HZ, network_input, resampled, usable_leads
 from ecgqa.signals.delineation.peaks import median_of_leads, qrs_peaks, wave_peaks
-from ecgqa.signals.delineation.wave_network import BLOCK, Layer, shipped_layers, wave_probabilities
+from ecgqa.signals.delineation.wave_network import Layer, shipped_layers, wave_probabilities
 from ecgqa.signals.delineation.waves import WAVES, Waves, find_waves
 
 SHORTEST_S: Final = 0.4
@@ -43,11 +43,7 @@ def delineate_consensus(
     signal = signal[rows]
     if not np.isfinite(signal.sum()):
         signal = _filled(signal)
-    shown = network_input(signal)
-    length = shown.shape[1]
-    padded = np.zeros((len(rows), -(-length // BLOCK) * BLOCK), dtype=np.float32)
-    padded[:, :length] = shown
-    waves = find_waves(wave_probabilities(padded, layers or shipped_layers())[:, :length])
+    waves = find_waves(wave_probabilities(network_input(signal), layers or shipped_layers()))
     if waves.n_beats == 0:
         return no_beats(fs_hz, n_samples)
     return _assembled(waves, signal, millivolts, rows, fs_hz)

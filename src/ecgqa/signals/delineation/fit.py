@@ -25,6 +25,7 @@ from ecgqa.errors import EcgqaError
 from ecgqa.records import LEADS
 from ecgqa.signals.delineation.augment import Example, augmented, taken_apart
 from ecgqa.signals.delineation.network_input import network_input
+from ecgqa.signals.delineation.transplant import beats_of, transplanted
 from ecgqa.signals.delineation.wave_network import DILATIONS
 from ecgqa.signals.read import read_ecg
 
@@ -33,6 +34,10 @@ CROP: Final = 416
 """Samples of the network's rate per training piece: 4.16 s."""
 HALF, QUARTER, EIGHTH, TRUNK = 16, 24, 32, 64
 """Channels per lead at 1/2, 1/4 and 1/8 of the rate, and of all leads together."""
+DONORS_PER_ECG: Final = 6
+MIXED_PER_ECG: Final = 3
+MIXED_SHARE: Final = 0.35
+"""Share of training pieces from ECGs that were given the complexes of another."""
 GREATEST_RATE: Final = 4e-3
 UNKNOWN_END_SAMPLES: Final = 40
 
@@ -111,18 +116,25 @@ def read_annotated(folder: Path, record: str) -> Example:
 
 
 def fit(
-    examples: Sequence[Example], *, steps: int = 2400, batch_size: int = 16, seed: int = 0, report: int = 250
+    examples: Sequence[Example], *, steps: int = 3000, batch_size: int = 16, seed: int = 0, report: int = 250
 ) -> WaveNetwork:
     """A network fitted to `examples`; the same seed on the same machine gives the same network."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = WaveNetwork()
+    donors = [beat for example in examples for beat in beats_of(example.millivolts, example.labels)[:DONORS_PER_ECG]]
+    mixed = [
+        taken_apart(*transplanted(example.millivolts, example.labels, donors, rng)) if donors else example
+        for example in examples
+        for _ in range(MIXED_PER_ECG)
+    ]
     optimiser = torch.optim.AdamW(network.parameters(), lr=GREATEST_RATE, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, GREATEST_RATE, total_steps=steps, pct_start=0.15)
     network.train()
     total, started = 0.0, time.monotonic()
     for step in range(1, steps + 1):
-        crops = [augmented(examples[i], CROP, rng) for i in rng.integers(len(examples), size=batch_size)]
+        pools = [mixed if is_mixed else examples for is_mixed in rng.random(batch_size) < MIXED_SHARE]
+        crops = [augmented(pool[int(rng.integers(len(pool)))], CROP, rng) for pool in pools]
         mask = torch.from_numpy(np.stack([crop.leads for crop in crops])).float()
         x = torch.from_numpy(np.stack([network_input(crop.signal) for crop in crops])) * mask[:, :, None]
         target = torch.from_numpy(np.stack([crop.labels for crop in crops])).long()
@@ -198,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("data", type=Path, help="LUDB's folder `data`")
     parser.add_argument("out", type=Path, help="parameter file to write (.npz)")
     parser.add_argument("--records", default="all", choices=("all", "odd", "even"))
-    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)
     records = chosen_records(given.data, given.records)

@@ -37,10 +37,10 @@ def wave_peaks(signal: npt.NDArray[np.float32], onset: Floats, offset: Floats) -
     size = np.abs(size, out=size)
     best = size.argmax(axis=-1)
     # A parabola through the greatest value and its neighbours places the peak between samples.
-    near = np.clip(best, 1, size.shape[-1] - 2)[..., None]
-    left, here, right = (np.take_along_axis(size, near + k, -1)[..., 0] for k in (-1, 0, 1))
+    near = best.clip(1, size.shape[-1] - 2)
+    left, here, right = (picked(size, near + k) for k in (-1, 0, 1))
     bend = np.minimum(left - 2 * here + right, -1e-9)
-    shift = np.where(near[..., 0] == best, np.clip(0.5 * (left - right) / bend, -0.5, 0.5), 0.0)
+    shift = np.where(near == best, (0.5 * (left - right) / bend).clip(-0.5, 0.5), 0.0)
     return np.where(windows.known, windows.first + best + shift, np.nan)
 
 
@@ -58,7 +58,7 @@ def qrs_peaks(
         return found
     lifted, first, known = windows.lifted, windows.first, windows.known
     best = np.where(windows.inside, lifted, -np.inf).argmax(axis=-1)
-    height = np.take_along_axis(lifted, best[..., None], -1)[..., 0]
+    height = picked(lifted, best)
     found["r_peak"][1:] = np.where(known, first + best, np.nan)
     found["r_peak"][0] = median_of_leads(found["r_peak"][1:])
     step = np.arange(lifted.shape[-1])
@@ -66,7 +66,7 @@ def qrs_peaks(
     for name, side in (("q_peak", step < best[..., None]), ("s_peak", step > best[..., None])):
         down = np.where(side, lifted, 0.0)
         lowest = down.argmin(axis=-1)
-        depth = -np.take_along_axis(down, lowest[..., None], -1)[..., 0]
+        depth = -picked(down, lowest)
         found[name][1:] = np.where(known & (depth > least), first + lowest, np.nan)
     return found
 
@@ -77,6 +77,14 @@ def median_of_leads(values: Floats) -> Floats:
     n_known = np.isfinite(values).sum(axis=0)
     out: Floats = ordered[np.maximum(n_known - 1, 0) // 2, np.arange(values.shape[1])]
     return out
+
+
+def picked(values: npt.NDArray[Any], index: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    """values[..., index] along the last axis; `index` has one entry for each row."""
+    width = values.shape[-1]
+    flat = index + np.arange(index.size).reshape(index.shape) * width
+    found: npt.NDArray[Any] = values.reshape(-1)[flat]
+    return found
 
 
 def _between(signal: npt.NDArray[Any], onset: Floats, offset: Floats) -> _Windows | None:

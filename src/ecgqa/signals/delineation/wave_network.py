@@ -21,9 +21,11 @@ Array = npt.NDArray[np.float32]
 
 PARAMETER_FILE: Final = "wave_network.npz"
 BLOCK: Final = 8
-"""The length of the input must be a multiple of this: the coarsest stage has one eighth of the samples."""
-LONGEST_KEPT: Final = 6400
-"""Inputs up to this many samples (64 s) leave their working memory for the next call."""
+"""Inputs are filled up to a multiple of this: the coarsest stage has one eighth of the samples."""
+LONGEST_PIECE: Final = 6400
+"""Samples (64 s) that are worked off at once; their working memory is kept for the next call."""
+SURROUNDINGS: Final = 400
+"""Samples before and after a piece that are shown with it: more than the network looks to either side."""
 DILATIONS: Final = (1, 2, 4, 2)
 
 
@@ -61,14 +63,30 @@ def layers_of(arrays: dict[str, npt.NDArray[np.floating]]) -> dict[str, Layer]:
 
 
 def wave_probabilities(signal: Array, layers: dict[str, Layer]) -> Array:
-    """(n_leads, T) from `network_input`, T a multiple of `BLOCK` -> (n_leads, T, 4): none, P, QRS, T; sums to 1.
+    """(n_leads, T) from `network_input` -> (n_leads, T, 4): none, P, QRS, T; sums to 1.
 
-    The result may lie in memory that this thread's next call writes over.
+    Long inputs are worked off in pieces, each seen with what surrounds it. The result may lie in memory that this
+    thread's next call writes over.
     """
     n_leads, length = signal.shape
+    if length <= LONGEST_PIECE:
+        return _in_one_piece(signal, layers)
+    out = np.empty((n_leads, length, 4), dtype=np.float32)
+    inner = LONGEST_PIECE - 2 * SURROUNDINGS
+    for start in range(0, length, inner):
+        first, last = max(start - SURROUNDINGS, 0), min(start + inner + SURROUNDINGS, length)
+        end = min(start + inner, length)
+        out[:, start:end] = _in_one_piece(signal[:, first:last], layers)[:, start - first : end - first]
+    return out
+
+
+def _in_one_piece(signal: Array, layers: dict[str, Layer]) -> Array:
+    n_leads, given = signal.shape
+    length = -(-given // BLOCK) * BLOCK
     space = _space(n_leads, length)
     x = space.padded("x", length, 1, 7)
-    x[:, 7:-7, 0] = signal
+    x[:, 7 : 7 + given, 0] = signal
+    x[:, 7 + given :] = 0.0
     e1 = space.convolved(x, layers["e1"], 16, stride=2, into=("e1", 1))
     e2 = space.convolved(e1, layers["e2"], 4, stride=2, into=("e2", 1))
     e3 = space.convolved(e2, layers["e3"], 4, stride=2, into=("e3", 0))
@@ -86,7 +104,7 @@ def wave_probabilities(signal: Array, layers: dict[str, Layer]) -> Array:
     inner += space.product("up2", d2, layers["up2"]).reshape(inner.shape)
     d1 = space.convolved(e1, layers["d1"], 3, into=("d1", 1))
     logits = space.convolved(d1, layers["out"], 3, into=("out", 0), rectify=False)
-    return _softmax(logits.reshape(n_leads, length, 4))
+    return _softmax(logits.reshape(n_leads, length, 4))[:, :given]
 
 
 class _Space:
@@ -140,7 +158,7 @@ def _space(n_leads: int, length: int) -> _Space:
     space: _Space | None = getattr(_kept, "space", None)
     if space is None or space.shape != (n_leads, length):
         space = _Space(n_leads, length)
-        _kept.space = space if length <= LONGEST_KEPT else None
+        _kept.space = space
     return space
 
 

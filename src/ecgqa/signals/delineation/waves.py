@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgqa.signals.delineation.network_input import RATE_HZ
+from ecgqa.signals.delineation.peaks import picked
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -25,6 +26,16 @@ JOIN_MS: Final = 40.0
 """Two pieces of a QRS complex (R and R' of a wide one) are at most this far apart."""
 LONGEST_PR_MS: Final = 480.0
 """A P wave whose middle lies further before the QRS complex did not lead to it (first degree block reaches 400 ms)."""
+COMMON_P: Final = 0.3
+WEAK_P: Final = 0.12
+WEAK_P_MS: Final = 8.0
+SAME_PR_MS: Final = 40.0
+"""If this share of beats has a P wave, runs above this level and mass at the usual PR interval count as one too."""
+RARE_P: Final = 0.25
+CLEAR_P: Final = 0.6
+"""If a smaller share of beats has a P wave, those must reach this mean probability."""
+FULL_LEVEL: Final = 0.85
+"""Bounds of a wave whose probability stays below this are taken from the probability relative to its greatest."""
 REACH_MS: Final = {"p": 70.0, "qrs": 70.0, "t": 110.0}
 """How far beyond the consensus a lead's own wave may reach."""
 
@@ -56,8 +67,9 @@ def find_waves(probability: npt.NDArray[np.float32]) -> Waves:
         return Waves(nothing, nothing, np.zeros((3, 0)))
     before = np.maximum(np.concatenate(([0.0], last[:-1])), first - _samples(LONGEST_PR_MS))
     after = np.concatenate((first[1:], [float(length)]))
-    p = _heaviest_spans(level[0], mass[0], before, first, "p")
-    t = _heaviest_spans(level[2], mass[2], last, after, "t")
+    p = _heaviest_spans(level[0], mass[0], before, first, RUN_ABOVE["p"], PRESENT_MS["p"])
+    p = _in_rhythm(p, level[0], mass[0], before, first)
+    t = _heaviest_spans(level[2], mass[2], last, after, RUN_ABOVE["t"], PRESENT_MS["t"])
     begin, end = np.stack((p[0], first, t[0])), np.stack((p[1], last, t[1]))
     onset, offset = _bounds(probability, level, begin, end)
     return Waves(onset, offset, _mean_level(mass, begin, end))
@@ -94,21 +106,51 @@ def _qrs_spans(level: Floats, mass: Floats) -> tuple[Floats, Floats]:
     return first.astype(np.float64), last.astype(np.float64)
 
 
-def _heaviest_spans(level: Floats, mass: Floats, low: Floats, high: Floats, wave: str) -> tuple[Floats, Floats]:
-    """For each beat the run with the greatest mass whose middle lies between `low` and `high`; NaN = none.
+def _heaviest_spans(
+    level: Floats, mass: Floats, low: Floats, high: Floats, above: float, least_ms: float
+) -> tuple[Floats, Floats]:
+    """For each beat the run above a level with the greatest mass whose middle lies between two bounds; NaN = none.
 
     The intervals of neighbouring beats do not overlap and are in order of time.
     """
     begin, end = np.full(low.size, np.nan), np.full(low.size, np.nan)
-    first, last = _runs(level > RUN_ABOVE[wave])
+    first, last = _runs(level > above)
     weight = mass[last] - mass[first]
     middle = (first + last) / 2
     beat = np.searchsorted(high, middle, side="right")
-    fits = (weight >= _samples(PRESENT_MS[wave])) & (beat < low.size)
+    fits = (weight >= _samples(least_ms)) & (beat < low.size)
     fits &= middle >= low[np.minimum(beat, low.size - 1)]
     chosen = np.flatnonzero(fits)
     chosen = chosen[np.argsort(weight[chosen], kind="stable")]  # a later assignment to the same beat wins
     begin[beat[chosen]], end[beat[chosen]] = first[chosen], last[chosen]
+    return begin, end
+
+
+def _in_rhythm(
+    p: tuple[Floats, Floats], level: Floats, mass: Floats, low: Floats, qrs: Floats
+) -> tuple[Floats, Floats]:
+    """P waves judged by those of the other beats.
+
+    Where many beats have a P wave, a weak one at the same distance from its QRS complex is believed; where few have
+    one, those few must be clear (fibrillation waves now and then look like a P wave).
+    """
+    begin, end = p
+    there = np.isfinite(begin)
+    n_there = int(there.sum())
+    if n_there == qrs.size or n_there == 0:
+        return p
+    share = n_there / qrs.size
+    if share < RARE_P:
+        clear = (mass[end[there].astype(np.intp)] - mass[begin[there].astype(np.intp)]) > CLEAR_P * (end - begin)[there]
+        begin[there] = np.where(clear, begin[there], np.nan)
+        return begin, end
+    if n_there >= 2 and share >= COMMON_P:
+        distance = qrs - (begin + end) / 2
+        usual, reach = np.median(distance[there]), _samples(SAME_PR_MS)
+        weak = _heaviest_spans(
+            level, mass, np.maximum(low, qrs - usual - reach), qrs - usual + reach, WEAK_P, WEAK_P_MS
+        )
+        begin, end = np.where(there, begin, weak[0]), np.where(there, end, weak[1])
     return begin, end
 
 
@@ -142,13 +184,15 @@ def _bounds(probability: npt.NDArray[np.float32], level: Floats, begin: Floats, 
     mass[0] = level[wave, at]
     np.take(probability.reshape(n_leads, -1), at * 4 + (wave + 1), axis=1, out=mass[1:], mode="clip")
     mass *= inside
+    greatest = mass.max(axis=-1)
     np.cumsum(mass, axis=-1, out=mass)
     half = 0.5 * mass[..., -1]
     # The first sample that reaches half of the mass, and which part of it is needed.
     reached = np.minimum((mass < half[..., None]).sum(axis=-1), width - 1)
-    upper = np.take_along_axis(mass, reached[..., None], -1)[..., 0]
-    lower = np.take_along_axis(mass, np.maximum(reached - 1, 0)[..., None], -1)[..., 0]
+    upper = picked(mass, reached)
+    lower = picked(mass, np.maximum(reached - 1, 0))
     lower[reached == 0] = 0.0
     middle = low - 0.5 + reached + (half - lower) / np.maximum(upper - lower, 1e-9)
     middle[~(there & (half >= LEAD_SHARE * half[0]))] = np.nan
+    half *= FULL_LEVEL / greatest.clip(1e-3, FULL_LEVEL)
     return (middle - half).swapaxes(0, 1), (middle + half).swapaxes(0, 1)
