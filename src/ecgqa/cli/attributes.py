@@ -56,11 +56,9 @@ def build(
     built = collect_attributes(source, pool=pool, only=only, statements=statements, mapping=mapping)
     inputs = {"source": source.digest(), "present": digest_of(sorted(only)) if only is not None else None}
     inputs |= {"own_attributes": digest_file(own) if own.is_file() else None}
-    measurements = source.root / "machine_measurements.csv"
     if source.kind == "mimic-iv-ecg":
-        inputs |= {"measurements": digest_file(measurements)}
-    inputs |= {"statements": digest_file(statements) if statements else None}
-    inputs |= {"mapping": digest_file(mapping) if mapping else None}
+        inputs |= {"measurements": digest_file(source.root / "machine_measurements.csv")}
+    inputs |= {name: digest_file(file) for name, file in (("statements", statements), ("mapping", mapping)) if file}
     table = source.records()
     measure = None
     if method != "none":
