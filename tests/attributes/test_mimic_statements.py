@@ -106,6 +106,8 @@ LATERAL, INFERIOR, CHEST = {"I", "aVL", "V5", "V6"}, {"II", "III", "aVF"}, {f"V{
             "tall R wave in V1 or V2": "", "Right ventricular hypertrophy": "?",
             "Myocardial infarction in posterior leads": "?",
         }),
+        ("Tall R V1/V2 probably reflect the infarct", {"tall R wave in V1 or V2": ""}),
+        ("Right superior axis deviation", {}),
         ("No evidence of acute infarct", {}),
         ("Sinus rhythm without ST elevation", {"sinus rhythm": ""}),
         ("Left axis deviation", {}),
@@ -128,6 +130,12 @@ def test_what_a_statement_says(statement: str, expected: dict[str, str]) -> None
         ("Inferior and lateral ST elevation is nonspecific", {"ST Elevation": INFERIOR | LATERAL}),
         ("ST depression in inferior leads and ST elevation in V1-V3", {
             "ST Depression": INFERIOR, "ST Elevation": {"V1", "V2", "V3"},
+        }),
+        ("ST elevation in V2-V4 and inferior ST depression", {
+            "ST Elevation": {"V2", "V3", "V4"}, "ST Depression": INFERIOR,
+        }),
+        ("ST depression in inferior and lateral leads and anterior Q waves", {
+            "ST Depression": INFERIOR | LATERAL, "Q waves present": {"V3", "V4"},
         }),
         ("Tall inferior P waves", {"high P-voltages": INFERIOR}),
         ("Widespread ST elevation suggests pericarditis", {}),

@@ -189,17 +189,21 @@ def _scan(meanings: list[Meaning]) -> tuple[list[_Found], list[tuple[str, bool]]
                     last_of_clause.doubtful = True
             case "in":
                 backward = last_of_clause is not None
+            case "filler" if meaning.value == "leads":
+                backward = False  # "in inferior and lateral leads" is over
+            case "region" if backward and last_of_clause is not None:
+                last_of_clause.regions += _split_region(meaning.value)
             case "region":
                 regions += _split_region(meaning.value)
             case "lead":
-                leads.append(meaning.value)
+                # Leads follow what they show ("Tall R V1/V2 probably reflect ..."); of regions only those after "in".
+                (leads if last_of_clause is None else last_of_clause.leads).append(meaning.value)
+                backward = False
             case "modifier":
                 modifiers.add(meaning.value)
             case "stage":
                 stages.append((meaning.value, not doubtful))
             case "finding":
-                if backward:
-                    attach(last_of_clause)
                 backward = False
                 name, more = _with_region(meaning.value)
                 one = _Found(name, clause, doubtful or alternative, negated)
