@@ -83,9 +83,9 @@ def build(
 
     Example: ecgqa questions build attributes/ptbxl questions --splits ecgqa/ptbxl --wording release:ecgqa/ptbxl
 
-    Writes template/ and paraphrased/ (shards of 10,000), the answer lists, the ECGs of each split, and questions.parquet
-    with all of them as one table. The same attributes, settings and seed give the same bytes, however the work is
-    spread. docs/construction.md explains every limit and rule.
+    Writes template/ and paraphrased/ (shards of 10,000), the answer lists, the ECGs of each split, and
+    questions.parquet with all questions as one table. The same attributes, settings and seed give the same bytes,
+    however the work is spread. docs/construction.md explains every limit and rule.
 
     Args:
         attributes: folder made by ecgqa attributes build
@@ -109,8 +109,7 @@ def build(
     from shlex import quote
 
     from ecgqa.artefacts import artefact_folder, digest_file, digest_of, read_manifest
-    from ecgqa.attributes.build import read_attributes
-    from ecgqa.attributes.vocabulary import VOCABULARIES
+    from ecgqa.attributes.build import read_attributes, vocabulary_of
     from ecgqa.errors import EcgqaError
     from ecgqa.executors import open_executor
     from ecgqa.questions.answer_lists import read_split_ecgs
@@ -128,7 +127,7 @@ def build(
     if lists is not None and not lists:
         raise EcgqaError(f"no split lists in {splits}", expected="train_ecgs.tsv, valid_ecgs.tsv, test_ecgs.tsv")
     table, records, manifest = read_attributes(attributes)
-    vocabulary = VOCABULARIES[manifest["vocabulary"]]()
+    vocabulary = vocabulary_of(manifest)
     preset_name, named = preset_for(preset, vocabulary.name)
     applied = read_rules(rules or "", named.rules)
     applied = replace(applied, limits=read_limits(limits or "", applied.limits).scaled(scale))
