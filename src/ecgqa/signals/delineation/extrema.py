@@ -47,21 +47,6 @@ def local_extrema(signal: Samples) -> tuple[Tops, Tops]:
     )
 
 
-def magnitude_maxima(signal: Samples, maxima: Tops, minima: Tops) -> Tops:
-    """Local maxima of the absolute value of a signal with these extrema: positive maxima and negative minima …
-
-    … that no neighbour of the other sign exceeds.
-    """
-    both = [np.concatenate(parts) for parts in zip(maxima, minima, strict=True)]
-    outward = np.concatenate((signal[maxima.at] > 0, signal[minima.at] < 0))
-    at, first, last = (part[outward] for part in both)
-    size = np.abs(signal[at])
-    highest = (np.abs(signal[first - 1]) < size) & (np.abs(signal[last + 1]) < size)
-    at, first, last = at[highest], first[highest], last[highest]
-    order = np.argsort(at)
-    return Tops(at[order], first[order], last[order])
-
-
 def falls_to_zero(signal: Samples) -> Indices:
     """Last sample above zero before the signal is zero or below, wherever that happens."""
     above = signal > 0

@@ -23,7 +23,6 @@ from ecgqa.signals.delineation.extrema import (
     Tops,
     falls_to_zero,
     local_extrema,
-    magnitude_maxima,
     spread,
     window,
 )
@@ -121,7 +120,7 @@ class Details:
         at_least[some] = share_of_rms * np.sqrt(np.add.reduceat(stretch * stretch, ends)[::2] / (end - first)[some])
         above[some] = SHARE_OF_MAXIMUM * np.maximum.reduceat(stretch, ends)[::2]
 
-        tops = magnitude_maxima(self.values, self.maxima, self.minima)
+        tops = local_extrema(np.abs(self.values))[0]
         lower, upper = tops.within(first, end)
         index, owner = spread(lower, upper)
         at = tops.at[index]
