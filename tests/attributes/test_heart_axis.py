@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from ecgqa.attributes.heart_axis import axis_of, consensus_axis, net_deflection_mv, released_axis
 from ecgqa.attributes.vocabulary import AXES
+from ecgqa.attributes.waveform import measure_records
 from ecgqa.records import LEADS
 from ecgqa.signals.delineation import NOT_MEASURABLE, POINTS, Delineation
 from ecgqa.signals.delineation.single_lead import LeadDelineation, Outcome, not_delineable
@@ -104,3 +107,21 @@ def test_consensus_axis_is_that_of_the_area() -> None:
     assert axis is not None and axis.name == LEFT and axis.degrees == pytest.approx(-45.0)
     assert consensus_axis(millivolts * np.nan, Delineation(500.0, 90, points, everywhere)) is None
     assert consensus_axis(millivolts, Delineation(500.0, 90, points[:, :0], everywhere[..., :0])) is None
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("ecg_id", "name"),
+    [
+        (166, LEFT),  # -27 degrees by I and aVF: lead II decides …
+        (2025, NORMAL),  # … and here at -38 degrees
+        (1473, RIGHT),  # these two turn over when S is measured from the QRS onset
+        (15522, NORMAL),
+    ],
+)
+def test_released_axes_near_the_limits(real_data: Path, ecg_id: int, name: str) -> None:
+    record = real_data / "ptbxl/records500" / f"{ecg_id // 1000 * 1000:05}" / f"{ecg_id:05}_hr"
+    if not record.with_suffix(".dat").is_file():
+        pytest.skip(f"no waveform of ECG {ecg_id}")
+    rows = measure_records([(ecg_id, str(record))], "released").rows
+    assert [row[2] for row in rows if row[1] == "heart_axis"] == [name]
