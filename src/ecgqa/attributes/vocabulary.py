@@ -167,7 +167,8 @@ def mimic_vocabulary() -> Vocabulary:
 
     Names, kinds and leads are those of the released answer lists of ECG-QA 1.0.2 (most conduction statements belong
     to none of the three kinds there). The question ids at the end of the released grid (template 68 is 5341) come out
-    with 155 symptoms and 26 forms asked lead by lead, of which the released lists name 17 (docs/own-dataset.md lists what is open).
+    with 155 symptoms and 26 forms asked lead by lead, of which the released lists name 17. docs/own-dataset.md lists
+    what is open.
     """
     rows = _mimic_rows()
 
