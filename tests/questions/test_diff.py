@@ -11,7 +11,7 @@ from oracle import cohort
 
 from ecgqa.attributes import collect_attributes
 from ecgqa.attributes.build import write_attributes
-from ecgqa.attributes.vocabulary import FEATURES, ptbxl_vocabulary
+from ecgqa.attributes.vocabulary import FEATURES, VOCABULARIES, ptbxl_vocabulary
 from ecgqa.cli.main import main
 from ecgqa.questions.asked import AskedReader, lead_named
 from ecgqa.questions.build import BuiltDataset, build_questions
@@ -181,3 +181,20 @@ def test_released_mimic_comparisons_fit_together(real_data: Path) -> None:
         assert numeric.answerable > 400
         assert numeric.agree == numeric.answerable
     assert set(table["attribute"]) == set(FEATURES)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("source", ["ptbxl", "mimic-iv-ecg"])
+def test_released_question_ids_are_those_of_the_grid(real_data: Path, source: str) -> None:
+    if source not in VOCABULARIES:
+        pytest.skip(f"no vocabulary for {source}")
+    reader = AskedReader(VOCABULARIES[source]())
+    released = read_questions(real_data / "ecgqa" / source)
+    n_asked = 0
+    for template_id, question_id, text, attribute in (
+        released.select("template_id", "question_id", "question", "attribute").unique().iter_rows()
+    ):
+        asked = reader.read(template_id, None if attribute is None else tuple(attribute), text)
+        assert asked is not None and asked.question.question_id == question_id
+        n_asked += 1
+    assert n_asked >= 6
