@@ -91,7 +91,34 @@ def _completed(function: Callable[..., Any], words: list[str]) -> list[str]:
             if name in switches and not separator and following.lower() not in ("true", "false", "yes", "no"):
                 word += "=true"
         done.append(word)
-    return _gathered(function, done)
+    return _gathered(function, _placed(function, done))
+
+
+def _placed(function: Callable[..., Any], words: list[str]) -> list[str]:
+    """`words` with required parameters that were named (`--attributes FOLDER`) put where they belong."""
+    names = [name for name, one in inspect.signature(function).parameters.items() if one.default is one.empty]
+    named: dict[str, str] = {}
+    rest: list[str] = []
+    waiting = iter(words)
+    for word in waiting:
+        name, separator, value = word[2:].partition("=") if word.startswith("--") else ("", "", "")
+        if name in names:
+            named[name] = value if separator else next(waiting, "")
+        else:
+            rest.append(word)
+    if not named:
+        return words
+    plain: list[str] = []
+    options: list[str] = []
+    is_value = False
+    for word in rest:
+        is_option = word.startswith("-") and word != "-"
+        (options if is_option or is_value else plain).append(word)
+        is_value = is_option and "=" not in word and word not in ("-h", "--help")
+    if len(plain) < len(names) - len(named):
+        return words  # something is missing: the parser says what
+    in_order = [named[name] if name in named else plain.pop(0) for name in names]
+    return [*in_order, *plain, *options]
 
 
 def _gathered(function: Callable[..., Any], words: list[str]) -> list[str]:
