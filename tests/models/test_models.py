@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,6 +42,11 @@ def model_of(name: str, **settings: Any) -> torch.nn.Module:
     return model.eval()
 
 
+def batch_of(ecg: Tensor, ecg_length: Tensor, *others: Tensor) -> Batch:
+    """A batch whose questions share no ECG: ecg (B, K, 12, T), ecg_length (B, K)."""
+    return Batch(ecg.flatten(0, 1), ecg_length.flatten(), torch.arange(ecg_length.numel()).view_as(ecg_length), *others)
+
+
 def random_batch(lengths: list[list[int]], text_lengths: list[int], seed: int = 0) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     n, k = len(lengths), len(lengths[0])
@@ -51,14 +57,14 @@ def random_batch(lengths: list[list[int]], text_lengths: list[int], seed: int = 
     text = torch.randint(4, VOCABULARY, (n, max(text_lengths)), generator=generator)
     text = text * (torch.arange(text.shape[1]) < text_length[:, None])
     target = (torch.rand((n, N_ANSWERS), generator=generator) > 0.5).float()
-    return Batch(ecg, length, text, text_length, target, torch.ones_like(target, dtype=torch.bool), torch.arange(n))
+    return batch_of(ecg, length, text, text_length, target, torch.ones_like(target, dtype=torch.bool), torch.arange(n))
 
 
 def row_alone(batch: Batch, row: int) -> Batch:
     """One row, cut to its own lengths, without an absent second ECG."""
     length = batch.ecg_length[row]
     present = int((length > 0).sum())
-    return Batch(
+    return batch_of(
         batch.ecg[row : row + 1, :present, :, : int(length.max())],
         batch.ecg_length[row : row + 1, :present],
         batch.text[row : row + 1, : int(batch.text_length[row])],
@@ -89,6 +95,15 @@ def test_a_row_gives_alone_what_it_gives_among_others(name: str, kind: str) -> N
         torch.testing.assert_close(together[row : row + 1], model(row_alone(batch, row)), atol=2e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("compat", ["off", "published"])
+@torch.inference_mode()
+def test_questions_may_share_ecgs(compat: str) -> None:
+    model, batch = model_of("ecg_transformer", compat=compat), BATCHES["two padded"]
+    shared = replace(batch, ecg_of=torch.tensor([[0, 3], [0, 0], [3, 4]]))
+    apart = batch_of(shared.ecg, shared.ecg_length, batch.text, batch.text_length, *[batch.target] * 2, batch.row)
+    torch.testing.assert_close(model(shared), model(apart), atol=2e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("compat", ["padding", "pooling", "published"])
 @torch.inference_mode()
 def test_each_kept_defect_shows(compat: str) -> None:
@@ -116,7 +131,7 @@ def test_every_parameter_learns(name: str) -> None:
 @torch.inference_mode()
 def test_ecgs_and_their_order_matter(name: str) -> None:
     model, batch = model_of(name), BATCHES["two ECGs"]
-    swapped = Batch(batch.ecg.flip(1), *(getattr(batch, key) for key in Batch.__slots__[1:]))
+    swapped = replace(batch, ecg_of=batch.ecg_of.flip(1))
     assert not torch.allclose(model(batch), model(swapped), atol=1e-3)
 
 
@@ -140,7 +155,7 @@ def test_front_ends(settings: dict[str, Any]) -> None:
 
 def test_absolute_voltage_is_seen_only_without_instance_norm() -> None:
     batch = BATCHES["one ECG"]
-    louder = Batch(batch.ecg * 2, *(getattr(batch, key) for key in Batch.__slots__[1:]))
+    louder = replace(batch, ecgs=batch.ecgs * 2)
     with torch.inference_mode():
         instance, plain = model_of("ecg_transformer"), model_of("ecg_transformer", conv_norm="none")
         torch.testing.assert_close(instance(batch), instance(louder), atol=1e-3, rtol=1e-3)

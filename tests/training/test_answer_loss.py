@@ -16,7 +16,7 @@ from ecgqa.training.question_answering import answer_losses, exact_match
 def batch_of(target: Tensor, candidates: Tensor) -> Batch:
     n = len(target)
     empty = torch.zeros((n, 1), dtype=torch.int64)
-    return Batch(torch.zeros(n, 1, 12, 1), empty, empty, empty[:, 0], target, candidates, torch.arange(n))
+    return Batch(torch.zeros(n, 12, 1), empty[:, 0], empty, empty, empty[:, 0], target, candidates, torch.arange(n))
 
 
 @pytest.mark.parity
@@ -49,6 +49,17 @@ def test_the_candidates_loss_sees_candidates_only() -> None:
     assert terms.sum().item() == pytest.approx(sum(expected), rel=1e-6)
     terms.sum().backward()
     assert logits.grad is not None and torch.equal(logits.grad != 0, candidates)
+
+
+def test_every_question_counts_the_same_in_the_questions_loss() -> None:
+    logits = torch.tensor([[2.0, -1.0, 9.0], [0.5, 4.0, -7.0], [1.0, 1.0, 1.0]])
+    candidates = torch.tensor([[True, True, False], [True, False, False], [False, False, False]])
+    batch = batch_of(torch.zeros((3, 3)), candidates)
+    terms, weights = answer_losses(logits, batch, "candidates")
+    alike, ones = answer_losses(logits, batch, "questions")
+    assert weights.tolist() == [2, 1, 0]
+    assert ones.tolist() == [1, 1, 0]
+    torch.testing.assert_close(alike.sum(1), terms.sum(1) / torch.tensor([2.0, 1.0, 1.0]))
 
 
 def test_probability_one_half_is_no() -> None:

@@ -62,6 +62,13 @@ class FusionTransformerConfig(EcgEncoderConfig):
             raise ValueError(f"compat is one of {', '.join(COMPAT)}, not {self.compat!r}")
 
 
+class Frames(NamedTuple):
+    """What the front end makes of ECGs: x (n, frames, width) and int64 (n,) how many frames of each are valid."""
+
+    x: Tensor
+    n_valid: Tensor
+
+
 class Sequence(NamedTuple):
     """ECG tokens side by side: x (B, L, width) and bool (B, L) masks of valid positions and of each ECG's frames."""
 
@@ -98,12 +105,10 @@ class FusionTransformer(nn.Module):
         nn.init.zeros_(self.proj.bias)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits (B, n_answers) of a Batch: ecg (B, K, 12, T) in mV with K 1 or 2, text (B, L) padded with 0."""
-        second = batch.ecg[:, 1] if batch.ecg.shape[1] == 2 else None
-        second_length = batch.ecg_length[:, 1] if second is not None else None
-        out: Tensor = self.proj(
-            self.pool(batch.ecg[:, 0], batch.ecg_length[:, 0], second, second_length, batch.text, batch.text_length)
-        )
+        """Logits (B, n_answers) of a Batch: 1 or 2 ECGs per question, in mV, and text (B, L) padded with 0."""
+        frames, n_frames = self._frames(batch.ecgs, batch.ecgs_length)  # once for all questions about an ECG
+        ecgs = [Frames(frames[which], n_frames[which]) for which in batch.ecg_of.unbind(1)]
+        out: Tensor = self.proj(self._pool(ecgs, batch.text, batch.text_length))
         return out
 
     def pool(
@@ -119,7 +124,13 @@ class FusionTransformer(nn.Module):
 
         first, second (B, 12, T) in mV, whose T may differ; lengths (B,) in samples, 0 for an absent second ECG.
         """
-        ecg = self._side_by_side(first, first_length, second, second_length)
+        ecgs = [self._frames(first, first_length)]
+        if second is not None and second_length is not None:
+            ecgs.append(self._frames(second, second_length))
+        return self._pool(ecgs, text, text_length)
+
+    def _pool(self, ecgs: list[Frames], text: Tensor, text_length: Tensor) -> Tensor:
+        ecg = self._side_by_side(ecgs)
         words = self._embed_text(text)
         text_valid = positions_below(text_length, text.shape[1])
         attended = text_valid if self.repairs.text_mask else torch.ones_like(text_valid)
@@ -140,7 +151,7 @@ class FusionTransformer(nn.Module):
         first_mean = nonzero_mean(out[:, :n_first])
         second_mean = (
             torch.zeros_like(first_mean)
-            if second is None
+            if len(ecgs) == 1
             else nonzero_mean(out[:, n_first : n_first + n_second], epsilon=1e-8)
         )
         return torch.cat([first_mean, second_mean, nonzero_mean(out[:, n_ecg:])], 1)
@@ -152,15 +163,13 @@ class FusionTransformer(nn.Module):
         out: Tensor = words + self.text_positions.weight[: text.shape[1]] + self.token_type.weight[1]
         return out
 
-    def _side_by_side(
-        self, first: Tensor, first_length: Tensor, second: Tensor | None, second_length: Tensor | None
-    ) -> Sequence:
-        frames, n_frames = self._frames(first, first_length)
-        if second is None or second_length is None:
+    def _side_by_side(self, ecgs: list[Frames]) -> Sequence:
+        frames, n_frames = ecgs[0]
+        if len(ecgs) == 1:
             x, valid = frames, positions_below(n_frames, frames.shape[1])
             membership = (valid, torch.zeros_like(valid))
         else:
-            more, n_more = self._frames(second, second_length)
+            more, n_more = ecgs[1]
             separator = self.word_embedding.weight[self.config.separator].expand(len(frames), 1, -1)
             x = torch.cat([frames, separator.to(frames.dtype), more], 1)
             ragged = bool((n_frames < frames.shape[1]).any() | (n_more < more.shape[1]).any())
@@ -182,9 +191,9 @@ class FusionTransformer(nn.Module):
         x = x + self.positions(x) + self.token_type.weight[0]
         return Sequence(x, valid, *membership)
 
-    def _frames(self, ecg: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+    def _frames(self, ecg: Tensor, length: Tensor) -> Frames:
         padded = bool((length < ecg.shape[-1]).any())
-        return self.front_end(ecg, length if padded else None), self.front_end.n_frames(length)
+        return Frames(self.front_end(ecg, length if padded else None), self.front_end.n_frames(length))
 
 
 def _close_gaps(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -83,6 +84,7 @@ class TransformerEncoder(nn.Module):
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
         activation_dropout: float = 0.0,
+        init_std: float = 0.02,
     ) -> None:
         super().__init__()
         self.layer_norm = nn.LayerNorm(width)
@@ -98,7 +100,7 @@ class TransformerEncoder(nn.Module):
             )
             for _ in range(n_layers)
         )
-        self.apply(_bert_init)
+        self.apply(partial(_bert_init, std=init_std))
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """x (B, L, width); valid (B, L) bool, True on real positions, or None if all are. Returns (B, L, width)."""
@@ -152,8 +154,8 @@ def positions_below(length: Tensor, width: int) -> Tensor:
     return torch.arange(width, device=length.device) < length[..., None]
 
 
-def _bert_init(module: nn.Module) -> None:
+def _bert_init(module: nn.Module, std: float) -> None:
     if isinstance(module, nn.Linear):
-        nn.init.normal_(module.weight, mean=0.0, std=0.02)
+        nn.init.normal_(module.weight, mean=0.0, std=std)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

@@ -10,10 +10,11 @@ from torch import Tensor
 
 @dataclass(slots=True)
 class Batch:
-    """B questions about K ECGs each (K is the same for the whole batch).
+    """B questions about K ECGs each (K is the same for the whole batch), which share E distinct ECGs.
 
-    ecg: float32 (B, K, 12, T) millivolts, leads in canonical order; 0 where there is no valid sample.
-    ecg_length: int64 (B, K) samples per lead that belong to the ECG; 0 where a question has no such ECG.
+    ecgs: float32 (E, 12, T) millivolts, leads in canonical order; 0 where there is no valid sample.
+    ecgs_length: int64 (E,) samples per lead that belong to the ECG; 0 for the empty one that stands for "no such ECG".
+    ecg_of: int64 (B, K) which of `ecgs` each question asks about.
     text: int64 (B, L) token ids, padded on the right with 0.
     text_length: int64 (B,) tokens of each question.
     target: float32 (B, C) 1 for each right answer; all 0 stands for "none".
@@ -21,13 +22,24 @@ class Batch:
     row: int64 (B,) row of each question in the data set's frame.
     """
 
-    ecg: Tensor
-    ecg_length: Tensor
+    ecgs: Tensor
+    ecgs_length: Tensor
+    ecg_of: Tensor
     text: Tensor
     text_length: Tensor
     target: Tensor
     candidates: Tensor
     row: Tensor
+
+    @property
+    def ecg(self) -> Tensor:
+        """The ECGs question by question, float32 (B, K, 12, T); makes a copy."""
+        return self.ecgs[self.ecg_of]
+
+    @property
+    def ecg_length(self) -> Tensor:
+        """Valid samples per lead, int64 (B, K); 0 where a question has no such ECG."""
+        return self.ecgs_length[self.ecg_of]
 
     def __len__(self) -> int:
         return self.row.shape[0]

@@ -28,6 +28,8 @@ class BatchLoader:
     `world_size` > 1 questions are repeated to fill the last batches (drop_last: left out): count each `Batch.row` once.
     Without `shuffle` the order is that of K, then of text length within a pool.
 
+    questions_per_ecg: up to so many questions about the same ECG (of two: the same first one) are drawn together, and
+    a model can look at each ECG once for all of them.
     device: where the batches go (None: host memory). resident: keep all ECGs there as int16 and decode there;
     `device="gpu-resident"` is short for `device="cuda", resident=True`. prefetch: batches made ahead by a thread.
     """
@@ -45,6 +47,7 @@ class BatchLoader:
         resident: bool = False,
         drop_last: bool = False,
         prefetch: int = 2,
+        questions_per_ecg: int = 1,
     ) -> None:
         if batch_size < 1:
             raise EcgqaError("batch_size must be at least 1", found=str(batch_size))
@@ -54,6 +57,7 @@ class BatchLoader:
             device, resident = "cuda", True
         self.dataset, self.batch_size, self.shuffle, self.seed = dataset, batch_size, shuffle, seed
         self.rank, self.world_size, self.drop_last, self.prefetch = rank, world_size, drop_last, prefetch
+        self.questions_per_ecg = questions_per_ecg
         self.device = None if device is None else torch.device(device)
         self.epoch = 0
         self._skip = 0
@@ -82,10 +86,32 @@ class BatchLoader:
             rows = np.flatnonzero(n_ecgs == k)
             if self.shuffle:
                 rows = generator.permutation(rows)
-            whole += self._groups(rows, text_length)
+            by_length = text_length
+            if self.questions_per_ecg > 1:
+                rows, by_length = self._by_ecg(rows, text_length, generator)
+            whole += self._groups(rows, by_length)
         if self.shuffle:
             whole = [whole[place] for place in generator.permutation(len(whole))]
+        if self.questions_per_ecg > 1:
+            return [np.split(rows, self.world_size)[self.rank] for rows in whole]
         return [rows[self.rank :: self.world_size] for rows in whole]
+
+    def _by_ecg(
+        self, rows: NDArray[np.int64], text_length: NDArray[np.int64], generator: np.random.Generator
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """`rows` in runs about the same ECG and of like length; `text_length` with that of its longest for each run."""
+        if not rows.size:
+            return rows, text_length
+        rows = rows[np.lexsort([text_length[rows], *self.dataset.ecg_rows[rows].T[::-1]])]
+        begins = np.flatnonzero(np.diff(self.dataset.ecg_rows[rows, 0], prepend=-1))
+        place = np.arange(len(rows)) - np.repeat(begins, np.diff(begins, append=len(rows)))
+        starts = np.flatnonzero(place % self.questions_per_ecg == 0)
+        run = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(rows)))
+        longest = text_length.copy()
+        longest[rows] = np.maximum.reduceat(text_length[rows], starts)[run]
+        if self.shuffle:
+            rows = rows[np.argsort(generator.permutation(len(starts))[run], kind="stable")]
+        return rows, longest
 
     def _groups(self, rows: NDArray[np.int64], text_length: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """`rows` cut into groups of world_size batches; the one group that is not full is made of the last rows."""

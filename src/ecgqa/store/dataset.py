@@ -23,7 +23,9 @@ class QuestionDataset(torch.utils.data.Dataset[Batch]):
 
     `encode` turns texts into token ids; it is called once, with the distinct question texts. `dataset[i]` is a batch of
     one; `dataset.batch(rows)` and the `__getitems__` of PyTorch's own DataLoader (with `collate_fn=torch_collate`)
-    make batches of any rows. Raises EcgqaError if a right answer or a candidate is not in the answer list.
+    make batches of any rows. `ecg_rows` int64 (n, K) and `n_ecgs` int64 (n,) tell which ECGs a question asks about
+    (rows of the store's signals, -1 for none). Raises EcgqaError if a right answer or a candidate is not in the answer
+    list.
     """
 
     def __init__(
@@ -47,9 +49,9 @@ class QuestionDataset(torch.utils.data.Dataset[Batch]):
         self.n_ecgs: NDArray[np.int64] = rows.list.len().to_numpy().astype(np.int64)
         if self.n_ecgs.size and self.n_ecgs.min() < 1:
             raise EcgqaError(f"{store.folder} holds a question without an ECG")
-        self._ecg_rows = np.full((len(self), int(self.n_ecgs.max(initial=1))), NO_ECG, dtype=np.int64)
-        for k in range(self._ecg_rows.shape[1]):
-            self._ecg_rows[:, k] = rows.list.get(k, null_on_oob=True).fill_null(NO_ECG).to_numpy()
+        self.ecg_rows: NDArray[np.int64] = np.full((len(self), int(self.n_ecgs.max(initial=1))), NO_ECG, dtype=np.int64)
+        for k in range(self.ecg_rows.shape[1]):
+            self.ecg_rows[:, k] = rows.list.get(k, null_on_oob=True).fill_null(NO_ECG).to_numpy()
 
     def __len__(self) -> int:
         return self.frame.height
@@ -73,14 +75,16 @@ class QuestionDataset(torch.utils.data.Dataset[Batch]):
     def batch(self, rows: Sequence[int] | NDArray[np.int64], *, decoder: Decoder | None = None) -> Batch:
         """The batch of the questions in `rows`, in that order; a missing second ECG is zero with length 0."""
         rows = np.asarray(rows, dtype=np.int64)
-        ecg_rows = self._ecg_rows[rows, : int(self.n_ecgs[rows].max(initial=1))]
-        ecg, ecg_length = (decoder or self.decoder)(ecg_rows)
+        ecg_rows = self.ecg_rows[rows, : int(self.n_ecgs[rows].max(initial=1))]
+        distinct, ecg_of = np.unique(ecg_rows, return_inverse=True)
+        ecgs, ecgs_length = (decoder or self.decoder)(distinct)
         text_rows = self._text_of[rows]
         text_length = self._token_counts[text_rows]
         text = self._tokens[text_rows, : int(text_length.max(initial=1))].astype(np.int64)
         return Batch(
-            ecg=ecg,
-            ecg_length=ecg_length,
+            ecgs=ecgs,
+            ecgs_length=ecgs_length,
+            ecg_of=torch.from_numpy(ecg_of.reshape(ecg_rows.shape).astype(np.int64)),
             text=torch.from_numpy(text),
             text_length=torch.from_numpy(text_length),
             target=torch.from_numpy(self._targets[self._target_of[rows]].astype(np.float32)),

@@ -78,40 +78,30 @@ class Decoder:
         return Decoder(signals, self.scale_mv.to(device), self.length.to(device), self.has_invalid)
 
     def __call__(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Millivolts float32 (B, K, 12, T) and lengths int64 (B, K) of ECG `rows` (B, K); row -1 is an empty ECG.
-
-        Each distinct ECG is decoded once.
-        """
+        """Millivolts float32 (n, 12, T) and lengths int64 (n,) of the ECGs in `rows` (n,); row -1 is an empty ECG."""
         decode = self.one_by_one if self.signals.device.type == "cpu" else self.all_at_once
-        millivolts = decode(rows.reshape(-1)).view(*rows.shape, *self.signals.shape[1:])
-        return millivolts, self.length[torch.from_numpy(rows).to(self.length.device)]
+        return decode(rows), self.length[torch.from_numpy(rows).to(self.length.device)]
 
     def one_by_one(self, rows: NDArray[np.int64]) -> Tensor:
         """Millivolts (n, 12, T) of `rows` (n,), one by one: each is scaled while the processor still caches it."""
         out = torch.empty((rows.size, *self.signals.shape[1:]), device=self.signals.device)
-        first_place: dict[int, int] = {NO_ECG: -1}
-        for place, row in enumerate(rows.tolist()):
-            target = out[place]
-            if first_place.setdefault(row, place) == place:
-                target.copy_(self.signals[row]).mul_(self.scale_mv[row])
-                if self.has_invalid[row]:
-                    target.masked_fill_(self.signals[row] == INVALID_SAMPLE, 0.0)
-            elif row == NO_ECG:
+        for target, row in zip(out, rows.tolist(), strict=True):
+            if row == NO_ECG:
                 target.zero_()
-            else:
-                target.copy_(out[first_place[row]])
+                continue
+            target.copy_(self.signals[row]).mul_(self.scale_mv[row])
+            if self.has_invalid[row]:
+                target.masked_fill_(self.signals[row] == INVALID_SAMPLE, 0.0)
         return out
 
     def all_at_once(self, rows: NDArray[np.int64]) -> Tensor:
         """Millivolts (n, 12, T) of `rows` (n,), in the few large steps that suit a GPU."""
-        distinct, place = np.unique(rows, return_inverse=True)
-        index = torch.from_numpy(np.maximum(distinct, 0)).to(self.signals.device)
+        index = torch.from_numpy(np.maximum(rows, 0)).to(self.signals.device)
         digital = self.signals[index]
         out = digital * self.scale_mv[index]
-        if distinct.size and distinct[0] == NO_ECG:
-            out[0] = 0.0
-        if self.has_invalid[distinct[distinct >= 0]].any():
+        absent = rows == NO_ECG
+        if self.has_invalid[rows[~absent]].any():
             out.masked_fill_(digital == INVALID_SAMPLE, 0.0)
-        if distinct.size == rows.size and np.array_equal(distinct, rows):
-            return out
-        return out[torch.from_numpy(place).to(out.device)]
+        if absent.any():
+            out[torch.from_numpy(absent).to(out.device)] = 0.0
+        return out

@@ -106,6 +106,7 @@ class QuestionAnswering:
             world_size=world.size,
             device=None if world.device.type == "cpu" else world.device,
             resident=self.recipe.data.resident,
+            questions_per_ecg=self.recipe.data.questions_per_ecg,
         )
 
     def n_batches(self, batch_size: int, world: World) -> int:
@@ -149,12 +150,16 @@ class QuestionAnswering:
 def answer_losses(logits: Tensor, batch: Batch, which: str) -> tuple[Tensor, Tensor]:
     """Binary cross-entropy (B, C) of every answer class, and the terms per question (B,).
 
-    which: "all" (the published loss: all B * C terms) or "candidates" (other terms are zero and not counted).
+    which: "all" (the published loss: all B * C terms), "candidates" (other terms are zero and not counted) or
+    "questions" (the mean over the candidates of each question, so that one with sixty does not drown thirty with two).
     """
     terms = F.binary_cross_entropy_with_logits(logits.float(), batch.target, reduction="none")
     if which == "all":
         return terms, torch.full((len(terms),), terms.shape[1], device=terms.device)
-    return terms * batch.candidates, batch.candidates.sum(1)
+    terms, n_candidates = terms * batch.candidates, batch.candidates.sum(1)
+    if which == "candidates":
+        return terms, n_candidates
+    return terms / n_candidates.clamp_min(1)[:, None], n_candidates.clamp_max(1)
 
 
 def exact_match(logits: Tensor, batch: Batch) -> Tensor:
@@ -176,6 +181,7 @@ class Subset:
         self.frame, self.decoder = dataset.frame, dataset.decoder
         self.n_ecgs: NDArray[np.int64] = dataset.n_ecgs[rows]
         self.text_length: NDArray[np.int64] = dataset.text_length[rows]
+        self.ecg_rows: NDArray[np.int64] = dataset.ecg_rows[rows]
 
     def __len__(self) -> int:
         return len(self.rows)

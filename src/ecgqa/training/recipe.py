@@ -25,6 +25,7 @@ class DataConfig:
         valid_split: split that chooses the best checkpoint.
         max_train_questions: train on this many questions, drawn once by run.seed; null takes all.
         max_valid_questions: evaluate on this many questions, drawn once by run.seed; null takes all.
+        questions_per_ecg: draw up to so many questions about the same ECG into a batch, which makes it cheaper.
         vocab_size: largest vocabulary of the tokenizer trained on the questions.
         resident: keep the whole int16 store in the accelerator's memory.
     """
@@ -35,6 +36,7 @@ class DataConfig:
     valid_split: str = "valid"
     max_train_questions: int | None = None
     max_valid_questions: int | None = None
+    questions_per_ecg: int = 1
     vocab_size: int = 2000
     resident: bool = False
 
@@ -45,11 +47,12 @@ class ObjectiveConfig:
 
     Args:
         name: the objective; "question_answering" is binary cross-entropy on answer classes.
-        loss: "all" takes every answer class, as published; "candidates" only those that may answer the question.
+        loss: "all" takes every answer class, as published; "candidates" only those that may answer the question;
+            "questions" also lets every question count the same, however many candidates it has.
     """
 
     name: str = "question_answering"
-    loss: Literal["all", "candidates"] = "all"
+    loss: Literal["all", "candidates", "questions"] = "all"
 
 
 @dataclass
