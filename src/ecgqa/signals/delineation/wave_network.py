@@ -93,7 +93,7 @@ def _in_one_piece(signal: Array, layers: dict[str, Layer]) -> Array:
     h = np.concatenate((e3.mean(axis=0), e3.max(axis=0)), axis=1)
     h = _rectified(h @ layers["inward"].weight, layers["inward"])
     for i, dilation in enumerate(DILATIONS):
-        h += _dilated(h, layers[f"trunk{i}"], dilation)
+        h += space.dilated(f"trunk{i}", h, layers[f"trunk{i}"], dilation)
     d3 = space.product("d3", e3, layers["d3"])
     d3 += h @ layers["outward"].weight
     np.maximum(d3, 0, out=d3)
@@ -150,6 +150,20 @@ class _Space:
             np.maximum(inside, 0, out=inside)
         return whole
 
+    def dilated(self, name: str, x: Array, layer: Layer, dilation: int) -> Array:
+        """(T, C) -> (T, outputs): kernel of 5 samples `dilation` apart, zeros beyond both ends, rectified."""
+        length, channels = x.shape
+        windows = self._arrays.get(name)
+        if windows is None:
+            windows = self._arrays[name] = np.zeros((length, 5 * channels + 1), dtype=np.float32)
+            windows[:, -1] = 1.0
+        for tap in range(5):
+            shift = (tap - 2) * dilation
+            inside = slice(max(-shift, 0), max(length - max(shift, 0), 0))
+            windows[inside, tap * channels : (tap + 1) * channels] = x[max(shift, 0) : max(length + min(shift, 0), 0)]
+        out: Array = windows @ layer.with_bias
+        return np.maximum(out, 0, out=out)
+
 
 _kept = threading.local()
 
@@ -165,15 +179,6 @@ def _space(n_leads: int, length: int) -> _Space:
 def _rectified(x: Array, layer: Layer) -> Array:
     x += layer.bias
     return np.maximum(x, 0, out=x)
-
-
-def _dilated(x: Array, layer: Layer, dilation: int) -> Array:
-    """(T, C) -> (T, outputs): kernel of 5 samples `dilation` apart, zeros beyond both ends, rectified."""
-    length, channels = x.shape
-    padded = np.zeros((length + 4 * dilation, channels), dtype=np.float32)
-    padded[2 * dilation : 2 * dilation + length] = x
-    windows = np.concatenate([padded[i * dilation : i * dilation + length] for i in range(5)], axis=1)
-    return _rectified(windows @ layer.weight, layer)
 
 
 _ONES: Final = np.ones((4, 4), dtype=np.float32)
