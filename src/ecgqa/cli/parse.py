@@ -94,9 +94,27 @@ def _completed(function: Callable[..., Any], words: list[str]) -> list[str]:
     return _gathered(function, _placed(function, done))
 
 
+def _positionals(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Parameters that are given by their place: no default, not keyword-only."""
+    parameters = inspect.signature(function).parameters.values()
+    return [one for one in parameters if one.default is one.empty and one.kind is not one.KEYWORD_ONLY]
+
+
+def _plain_and_options(words: list[str]) -> tuple[list[str], list[str]]:
+    """Words given by their place, and the options with their values."""
+    plain: list[str] = []
+    options: list[str] = []
+    is_value = False
+    for word in words:
+        is_option = word.startswith("-") and word != "-"
+        (options if is_option or is_value else plain).append(word)
+        is_value = is_option and "=" not in word and word not in ("-h", "--help")
+    return plain, options
+
+
 def _placed(function: Callable[..., Any], words: list[str]) -> list[str]:
-    """`words` with required parameters that were named (`--attributes FOLDER`) put where they belong."""
-    names = [name for name, one in inspect.signature(function).parameters.items() if one.default is one.empty]
+    """`words` with positional parameters that were named (`--attributes FOLDER`) put where they belong."""
+    names = [parameter.name for parameter in _positionals(function)]
     named: dict[str, str] = {}
     rest: list[str] = []
     waiting = iter(words)
@@ -106,38 +124,20 @@ def _placed(function: Callable[..., Any], words: list[str]) -> list[str]:
             named[name] = value if separator else next(waiting, "")
         else:
             rest.append(word)
-    if not named:
-        return words
-    plain: list[str] = []
-    options: list[str] = []
-    is_value = False
-    for word in rest:
-        is_option = word.startswith("-") and word != "-"
-        (options if is_option or is_value else plain).append(word)
-        is_value = is_option and "=" not in word and word not in ("-h", "--help")
-    if len(plain) < len(names) - len(named):
-        return words  # something is missing: the parser says what
+    plain, options = _plain_and_options(rest)
+    if not named or len(plain) < len(names) - len(named):
+        return words  # nothing to move, or something is missing: then the parser says what
     in_order = [named[name] if name in named else plain.pop(0) for name in names]
     return [*in_order, *plain, *options]
 
 
 def _gathered(function: Callable[..., Any], words: list[str]) -> list[str]:
     """`words` with the values of a last positional parameter of type list[Path] gathered into one YAML list."""
-    required = [
-        parameter
-        for parameter in inspect.signature(function).parameters.values()
-        if parameter.default is parameter.empty and parameter.kind is not parameter.KEYWORD_ONLY
-    ]
-    if not required or required[-1].annotation not in (list[Path], "list[Path]"):
+    positionals = _positionals(function)
+    if not positionals or positionals[-1].annotation not in (list[Path], "list[Path]"):
         return words
-    options: list[str] = []
-    values: list[str] = []
-    waiting = False  # for the value of an option
-    for word in words:
-        is_option = word.startswith("-") and word != "-"
-        (options if is_option or waiting else values).append(word)
-        waiting = is_option and "=" not in word and word not in ("-h", "--help")
-    many = values[len(required) - 1 :]
+    plain, options = _plain_and_options(words)
+    many = plain[len(positionals) - 1 :]
     if not many or (len(many) == 1 and many[0].startswith("[")):
-        return [*values, *options]
-    return [*values[: len(required) - 1], json.dumps(many), *options]
+        return [*plain, *options]
+    return [*plain[: len(positionals) - 1], json.dumps(many), *options]
