@@ -155,7 +155,7 @@ def measured(command: list[str]) -> tuple[float, float, float, str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", choices=["ptbxl", "mimic", "both"], default="both")
+    parser.add_argument("--size", choices=["ptbxl", "mimic", "both"], default="ptbxl")
     parser.add_argument("--ecgs", type=int, default=800_000, help="ECGs of the MIMIC-size table")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--check", action="store_true", help="exit with status 1 above the targets")
