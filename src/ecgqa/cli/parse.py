@@ -6,7 +6,7 @@ import argparse
 import inspect
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -78,20 +78,26 @@ def _description(function: Callable[..., Any]) -> str:
 
 
 def _completed(function: Callable[..., Any], words: list[str]) -> list[str]:
-    """`words` with hyphens in option names as underscores, and `true` after switches that stand alone."""
+    """`words` in the form that the parser of `function` takes."""
     parameters = inspect.signature(function).parameters
     switches = {name for name, parameter in parameters.items() if parameter.annotation in (bool, "bool")}
+    return _gathered(function, _placed(function, tidied(words, switches, parameters)))
+
+
+def tidied(words: list[str], switches: Collection[str], known: Collection[str] | None = None) -> list[str]:
+    """`words` with hyphens in (known) option names as underscores, and `true` after switches that stand alone."""
     done = []
     for position, word in enumerate(words):
         if word.startswith("--"):
             name, separator, value = word[2:].partition("=")
-            name = name.replace("-", "_") if name.replace("-", "_").split(".")[0] in parameters else name
+            underscored = name.replace("-", "_")
+            name = underscored if known is None or underscored in known else name
             word = f"--{name}{separator}{value}"
             following = words[position + 1] if position + 1 < len(words) else ""
             if name in switches and not separator and following.lower() not in ("true", "false", "yes", "no"):
                 word += "=true"
         done.append(word)
-    return _gathered(function, _placed(function, done))
+    return done
 
 
 def _positionals(function: Callable[..., Any]) -> list[inspect.Parameter]:

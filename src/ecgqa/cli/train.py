@@ -50,7 +50,7 @@ def train(words: list[str]) -> None:
 
 def _parse(words: list[str]) -> tuple[Any, Path, bool]:
     """The recipe, the run folder and whether to replace it."""
-    from ecgqa.cli.parse import Formatter
+    from ecgqa.cli.parse import Formatter, tidied
     from ecgqa.training.recipe import (
         assemble,
         check_keys,
@@ -59,10 +59,11 @@ def _parse(words: list[str]) -> tuple[Any, Path, bool]:
         read_recipe,
         recipe_parser,
         shipped_recipes,
+        switches,
         unflatten,
     )
 
-    words = [_tidy(word) for word in words]
+    words = tidied(words, {"overwrite", *switches()})
     source = next((word for place, word in enumerate(words) if _is_positional(words, place)), None)
     values: dict[str, Any] = read_recipe(source) if source else {}
     name = str(values.pop("name", "run"))
@@ -87,14 +88,6 @@ def _parse(words: list[str]) -> tuple[Any, Path, bool]:
     overwrite = bool(parsed.pop("overwrite"))
     parsed.pop("recipe")
     return assemble(name, unflatten(dict(flatten(parsed)))), Path(out), overwrite
-
-
-def _tidy(word: str) -> str:
-    """Option names with underscores, however they were typed."""
-    if not word.startswith("--"):
-        return word
-    name, separator, value = word.partition("=")
-    return "--" + name[2:].replace("-", "_") + separator + value
 
 
 def _is_positional(words: list[str], place: int) -> bool:

@@ -243,6 +243,12 @@ def known_keys(model_name: str) -> list[str]:
     return keys + [f"{section}.{item.name}" for section, config in SECTIONS.items() for item in fields(config)]
 
 
+def switches() -> list[str]:
+    """Dotted keys that are yes or no, for any model."""
+    every = ((section, item) for section, config in SECTIONS.items() for item in fields(config))
+    return [f"{section}.{item.name}" for section, item in every if item.type in (bool, "bool")]
+
+
 def check_keys(keys: Mapping[str, Any] | list[str], model_name: str) -> None:
     """Raise EcgqaError for the first dotted key that no recipe for this model knows."""
     known = known_keys(model_name)
