@@ -17,6 +17,16 @@ INVALID_SAMPLE: Final = -32768
 NONE: Final = "none"
 """The literal answer of the released questions that stands for the empty set."""
 
+NORMAL_RANGES_S: Final[dict[str, tuple[float | None, float]]] = {
+    "rr interval": (0.6, 1.0),
+    "p duration": (None, 0.12),
+    "pr interval": (0.12, 0.20),
+    "qrs duration": (0.06, 0.11),
+    "qt interval": (0.33, 0.43),
+    "qt corrected": (0.33, 0.45),
+}
+"""Inclusive limits in seconds that the released answers follow; a P wave is never too short."""
+
 
 class QuestionType(StrEnum):
     SINGLE_VERIFY = "single-verify"

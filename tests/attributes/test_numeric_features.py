@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecgqa.attributes.numeric_features import consensus_features, range_of, released_features, value_of
-from ecgqa.attributes.vocabulary import FEATURES, NORMAL_RANGES_S, RANGES
-from ecgqa.records import LEADS
+from ecgqa.attributes.vocabulary import FEATURES, RANGES
+from ecgqa.records import LEADS, NORMAL_RANGES_S
 from ecgqa.signals.delineation import NOT_MEASURABLE, POINTS, Delineation
 from ecgqa.signals.delineation.released import delineate_lead, exact_millivolts
 from ecgqa.signals.delineation.single_lead import LeadDelineation, Outcome, not_delineable

@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from ecgqa.attributes.vocabulary import FEATURES, NORMAL_RANGES_S, SUPERCLASSES, ptbxl_vocabulary
-from ecgqa.records import ATTRIBUTES, LEADS, RECORDS
+from ecgqa.attributes.vocabulary import FEATURES, SUPERCLASSES, ptbxl_vocabulary
+from ecgqa.records import ATTRIBUTES, LEADS, NORMAL_RANGES_S, RECORDS
 
 WORDS = ptbxl_vocabulary()
 NOISES = WORDS.noises

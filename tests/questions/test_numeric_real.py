@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ecgqa.attributes.vocabulary import FEATURES, NORMAL_RANGES_S, ptbxl_vocabulary
+from ecgqa.attributes.vocabulary import FEATURES, ptbxl_vocabulary
 from ecgqa.questions.answers import pack, relate, unpack
 from ecgqa.questions.facts import gather_facts
 from ecgqa.questions.released import read_questions
 from ecgqa.questions.templates import TEMPLATES
-from ecgqa.records import ATTRIBUTES
+from ecgqa.records import ATTRIBUTES, NORMAL_RANGES_S
 from ecgqa.sources import open_source
 
 pytestmark = [pytest.mark.real_data, pytest.mark.parity]

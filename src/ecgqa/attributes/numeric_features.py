@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ecgqa.attributes.vocabulary import FEATURES, NORMAL_RANGES_S, RANGES
-from ecgqa.records import Value
+from ecgqa.attributes.vocabulary import FEATURES, RANGES
+from ecgqa.records import NORMAL_RANGES_S, Value
 from ecgqa.signals.delineation.beats import Delineation
 from ecgqa.signals.delineation.single_lead import LeadDelineation
 

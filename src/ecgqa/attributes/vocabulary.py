@@ -33,16 +33,6 @@ EXTRA_SYSTOLES: Final = ("extrasystoles", "ventricular extrasystoles", "supraven
 FEATURES: Final = ("rr interval", "p duration", "pr interval", "qrs duration", "qt interval", "qt corrected")
 RANGES: Final = ("below the normal range", "within the normal range", "above the normal range")
 
-NORMAL_RANGES_S: Final[dict[str, tuple[float | None, float]]] = {
-    "rr interval": (0.6, 1.0),
-    "p duration": (None, 0.12),
-    "pr interval": (0.12, 0.20),
-    "qrs duration": (0.06, 0.11),
-    "qt interval": (0.33, 0.43),
-    "qt corrected": (0.33, 0.45),
-}
-"""Inclusive limits in seconds that the released answers follow; a P wave is never too short."""
-
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:

@@ -14,7 +14,7 @@ from ecgqa.attributes import vocabulary as names
 from ecgqa.attributes.vocabulary import Vocabulary
 from ecgqa.errors import EcgqaError
 from ecgqa.questions.presets import Rules
-from ecgqa.records import LEADS
+from ecgqa.records import LEADS, NORMAL_RANGES_S
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
@@ -206,7 +206,7 @@ def _numeric(reader: _Reader, vocabulary: Vocabulary, rules: Rules) -> tuple[Boo
     normal = reader._scatter(shape, normal_rows["row"], normal_rows["column"])
     outside = rows.filter(pl.col("value") == "no").drop_nulls("seconds")
     below = np.zeros(shape, dtype=np.bool_)
-    upper = np.array([names.NORMAL_RANGES_S[feature][1] for feature in features])
+    upper = np.array([NORMAL_RANGES_S[feature][1] for feature in features])
     row, column = outside["row"].to_numpy(), outside["column"].to_numpy()
     below[row, column] = outside["seconds"].to_numpy() <= upper[column]
     above = reader._scatter(shape, outside["row"], outside["column"]) & ~below

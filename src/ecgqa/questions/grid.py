@@ -9,7 +9,7 @@ from itertools import combinations
 from ecgqa.attributes import vocabulary as names
 from ecgqa.attributes.vocabulary import Vocabulary
 from ecgqa.questions.templates import Template, templates_of
-from ecgqa.records import LEADS
+from ecgqa.records import LEADS, NORMAL_RANGES_S
 
 LIMB_LEADS, CHEST_LEADS = tuple(range(6)), tuple(range(6, 12))
 
@@ -121,7 +121,7 @@ def _range_questions(template: Template, vocabulary: Vocabulary) -> Iterator[Gri
                 yield question([(feature, first), (feature, second)], words, options=False)
         else:
             for range_ in names.RANGES:
-                if range_ != names.RANGES[0] or names.NORMAL_RANGES_S[feature][0] is not None:
+                if range_ != names.RANGES[0] or NORMAL_RANGES_S[feature][0] is not None:
                     yield question([(feature, range_)], {"feature": feature, "range": range_}, options=False)
 
 

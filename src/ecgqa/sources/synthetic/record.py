@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgqa.records import LEADS
+from ecgqa.records import LEADS, NORMAL_RANGES_S
 from ecgqa.sources.synthetic import findings, noise, reading
 from ecgqa.sources.synthetic.conditions import CONDITIONS
 from ecgqa.sources.synthetic.dipole import Floats, rotate_frontal, twelve_leads
@@ -20,16 +20,6 @@ from ecgqa.sources.synthetic.render import DURATION_S, Fiducials, render
 from ecgqa.sources.synthetic.rhythm import ATRIAL_ECTOPIC, VENTRICULAR_ECTOPIC, RhythmPlan, make_beats, plan_rhythm
 
 GAIN_PER_MV: Final = 1000.0
-
-NORMAL_RANGES_S: Final[dict[str, tuple[float | None, float]]] = {
-    "rr interval": (0.6, 1.0),
-    "p duration": (None, 0.12),
-    "pr interval": (0.12, 0.20),
-    "qrs duration": (0.06, 0.11),
-    "qt interval": (0.33, 0.43),
-    "qt corrected": (0.33, 0.45),
-}
-"""Inclusive limits in seconds of the published questions (the attributes room holds the same; a test compares them)."""
 
 
 @dataclass(frozen=True)
