@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, as_completed
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from importlib import import_module
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 
 from ecgqa.errors import EcgqaError
 
+Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
@@ -25,6 +27,17 @@ class InlineExecutor(Executor):
         except Exception as error:
             future.set_exception(error)
         return future
+
+
+def usable_processors() -> int:
+    """Processors that this process may use (not all of them in a container or under taskset)."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def leave_interrupts_to_parent() -> None:
+    """Initialises a worker process: Ctrl-C is the parent's to handle, which then stops its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager
@@ -83,6 +96,31 @@ def _dask_client(cluster: str, workers: int) -> Iterator[Any]:
         ) from None
     with client:
         yield client
+
+
+def as_they_finish(
+    executor: Executor, function: Callable[[Task], Result], tasks: Iterable[Task], ahead: int | None = None
+) -> Iterator[Result]:
+    """`function(task)` for every task, each result as it comes, in any order.
+
+    At most `ahead` tasks are in flight (None: all at once). What has not begun is cancelled when the caller stops or a
+    task fails.
+    """
+    running: set[Future[Result]] = set()
+    try:
+        for task in tasks:
+            running.add(executor.submit(function, task))
+            if ahead is not None and len(running) >= ahead:
+                finished, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    yield future.result()
+        while running:
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
+    finally:
+        for future in running:
+            future.cancel()
 
 
 def run_tasks(

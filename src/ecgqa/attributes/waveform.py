@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import signal as signals
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
+from concurrent.futures import Executor, ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from ecgqa.errors import EcgqaError
+from ecgqa.executors import as_they_finish, leave_interrupts_to_parent, usable_processors
 from ecgqa.progress import progress
 from ecgqa.records import ATTRIBUTES, LEADS, AttributeType, Origin, Value
 
@@ -136,10 +137,8 @@ def _run(
     chunks: list[list[tuple[int, str]]], method: str, executor: Executor | None, workers: int | None
 ) -> Iterator[Measured]:
     if executor is not None:
-        yield from _through(executor, chunks, method)
+        yield from as_they_finish(executor, partial(measure_records, method=method), chunks)
         return
-    from ecgqa.sources.synthetic.writer import usable_processors
-
     n_workers = min(workers or usable_processors(), len(chunks))
     if n_workers <= 1 or len(chunks) <= 2:
         yield from (measure_records(chunk, method) for chunk in chunks)
@@ -147,27 +146,11 @@ def _run(
     import multiprocessing
 
     # A forked child of a process with threads (polars has some) may hang; a spawned one cannot.
-    pool = ProcessPoolExecutor(n_workers, multiprocessing.get_context("spawn"), initializer=_leave_interrupts_to_parent)
+    pool = ProcessPoolExecutor(n_workers, multiprocessing.get_context("spawn"), initializer=leave_interrupts_to_parent)
     try:
-        yield from _through(pool, chunks, method)
+        yield from as_they_finish(pool, partial(measure_records, method=method), chunks)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _through(executor: Executor, chunks: list[list[tuple[int, str]]], method: str) -> Iterator[Measured]:
-    waiting = {executor.submit(measure_records, chunk, method) for chunk in chunks}
-    try:
-        while waiting:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-    finally:
-        for future in waiting:
-            future.cancel()
-
-
-def _leave_interrupts_to_parent() -> None:
-    signals.signal(signals.SIGINT, signals.SIG_IGN)
 
 
 def measure_records(records: Iterable[tuple[int, str]], method: str) -> Measured:

@@ -7,12 +7,13 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ecgqa.artefacts import digest_of
 from ecgqa.errors import EcgqaError
+from ecgqa.executors import as_they_finish
 from ecgqa.records import INVALID_SAMPLE
 from ecgqa.store.layout import N_LEADS, SIGNALS, bytes_per_ecg, signals_header
 
@@ -139,7 +140,7 @@ def pack(
     )
     outcomes, fresh, last_sync = dict(done), [], time.monotonic()
     try:
-        for packed in _run(executor, chunks, n_parallel):
+        for packed in as_they_finish(executor, pack_chunk, chunks, ahead=2 * n_parallel):
             outcomes.update((one.row, one) for one in packed)
             fresh += [one for one in packed if one.problem is None]
             advance(len(packed))
@@ -170,25 +171,6 @@ def close_gaps(outcomes: list[Packed], folder: Path, form: Form) -> list[Packed]
         os.ftruncate(target, len(header) + len(good) * size)
         os.fsync(target)
     return [replace(packed, row=row) for row, packed in enumerate(good)]
-
-
-def _run(executor: Executor, chunks: Iterator[Chunk], n_parallel: int) -> Iterator[list[Packed]]:
-    """Keep a few chunks in flight, and cancel what has not begun when the caller stops or a worker fails."""
-    running: set[Future[list[Packed]]] = set()
-    try:
-        for chunk in chunks:
-            running.add(executor.submit(pack_chunk, chunk))
-            if len(running) >= 2 * n_parallel:
-                finished, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    yield future.result()
-        while running:
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield future.result()
-    finally:
-        for future in running:
-            future.cancel()
 
 
 def _allocate(signals: Path, header: bytes, total: int) -> None:

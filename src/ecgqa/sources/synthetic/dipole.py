@@ -82,14 +82,6 @@ def add_waves(signal: NDArray[np.float32], waves: Waves, fs_hz: float) -> None:
                 signal[:, first:last] += amplitude[row][:, None] * shape[row, first - start : last - start]
 
 
-def plateau(n_samples: int, fs_hz: float, start_s: Floats, end_s: Floats, edge_s: float) -> NDArray[np.float32]:
-    """(n_beats, n_samples) smooth steps from 0 to 1 and back: the ST segment between J point and T wave."""
-    time = np.arange(n_samples, dtype=np.float32) / np.float32(fs_hz)
-    rise = np.tanh((time[None, :] - start_s[:, None].astype(np.float32)) / np.float32(edge_s))
-    fall = np.tanh((time[None, :] - end_s[:, None].astype(np.float32)) / np.float32(2.5 * edge_s))
-    return np.asarray(0.5 * (rise - fall), dtype=np.float32)
-
-
 def twelve_leads(independent: NDArray[np.floating]) -> NDArray[np.float32]:
     """(8, ...) lead space to (12, ...) in canonical order by Einthoven's and Goldberger's equations."""
     one, two = independent[0], independent[1]

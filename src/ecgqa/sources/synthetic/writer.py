@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 
 from ecgqa.artefacts import artefact_folder, write_text
 from ecgqa.errors import EcgqaError
+from ecgqa.executors import leave_interrupts_to_parent, usable_processors
 from ecgqa.progress import progress
 from ecgqa.records import ATTRIBUTES, LEADS
 from ecgqa.sources.synthetic.patients import RecordPlan, plan_patient
@@ -109,7 +108,7 @@ def _parts(root: Path, seed: int, plans: list[Numbered], workers: int | None, re
         for chunk in chunks:
             yield _write_chunk(root, seed, chunk, records100)
         return
-    executor = ProcessPoolExecutor(count, initializer=_leave_interrupts_to_parent)
+    executor = ProcessPoolExecutor(count, initializer=leave_interrupts_to_parent)
     try:
         waiting: set[Future[list[Rows]]] = {
             executor.submit(_write_chunk, root, seed, chunk, records100) for chunk in chunks
@@ -120,16 +119,6 @@ def _parts(root: Path, seed: int, plans: list[Numbered], workers: int | None, re
                 yield future.result()
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
-
-
-def usable_processors() -> int:
-    """Processors that this process may use (not all of them in a container or under taskset)."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def _leave_interrupts_to_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _write_chunk(root: Path, seed: int, chunk: list[Numbered], records100: bool) -> list[Rows]:
