@@ -28,14 +28,22 @@ SMALL: dict[str, dict[str, Any]] = {
         "positions_groups": 2,
         "max_text_tokens": 20,
         "activation_dropout": 0.0,
-    }
+    },
+    "ecgqa": {"width": 16, "evidence": 4, "hidden": 8, "beat_channels": 8, "n_heads": 2, "max_text_tokens": 20},
 }
 N_ANSWERS, VOCABULARY, N_SAMPLES = 7, 30, 240
+SIZES: dict[str, Any] = {
+    "n_answers": N_ANSWERS,
+    "vocab_size": VOCABULARY,
+    "answer_tokens": [[4], [5], [6, 7], [7], [8, 9, 10], [4, 11], [12]],
+    "lead_tokens": [[4, 11 + lead] for lead in range(12)],
+    "sampling_rate_hz": 125.0,
+}
 
 
 def model_of(name: str, **settings: Any) -> torch.nn.Module:
     torch.manual_seed(0)
-    model = build_model(name, {**SMALL[name], **settings}, n_answers=N_ANSWERS, vocab_size=VOCABULARY)
+    model = build_model(name, {**SMALL[name], **settings}, **SIZES)
     with torch.no_grad():  # away from the start, where norms and biases hide mistakes
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
@@ -138,7 +146,7 @@ def test_ecgs_and_their_order_matter(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_a_model_is_rebuilt_from_its_description(name: str) -> None:
     model = model_of(name)
-    again = build_model(name, describe(model.config), n_answers=N_ANSWERS, vocab_size=VOCABULARY)
+    again = build_model(name, describe(model.config), **SIZES)
     again.load_state_dict(model.state_dict())
     batch = BATCHES["one ECG"]
     assert torch.equal(model(batch), again.eval()(batch))

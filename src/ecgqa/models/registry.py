@@ -26,7 +26,10 @@ class Task(StrEnum):
     PRETRAINING = "pretraining"
 
 
-MODULES = {"ecg_transformer": "ecgqa.models.fusion_transformer"}
+MODULES = {
+    "ecg_transformer": "ecgqa.models.fusion_transformer",
+    "ecgqa": "ecgqa.models.candidate_reader",
+}
 """Where each name is registered, so that naming one model does not import the others."""
 
 
@@ -116,6 +119,12 @@ def build_model(name: str, config: Any, **sizes: Any) -> nn.Module:
 def sizes_taken(name: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the sizes that the model of this name takes."""
     return {size: sizes[size] for size in entry(name).sizes if size in sizes}
+
+
+def takes_sets(name: str) -> bool:
+    """Whether the model can be called with `sets=True`, for the distribution over sets of answers."""
+    forward = getattr(entry(name).build, "forward", None)
+    return forward is not None and "sets" in inspect.signature(forward).parameters
 
 
 def describe(config: Any) -> dict[str, Any]:

@@ -36,6 +36,10 @@ class Tokenizer:
             encoded = [ids if len(ids) <= self.max_tokens else [*ids[: self.max_tokens - 1], SEP_ID] for ids in encoded]
         return encoded
 
+    def words(self, texts: list[str]) -> list[list[int]]:
+        """Ids of each text without special tokens, whole."""
+        return [[number for number in item.ids if number > SEP_ID] for item in self._backend.encode_batch(texts)]
+
     def decode(self, ids: list[int]) -> str:
         """The text that ids stand for, without special tokens."""
         return str(self._backend.decode(ids))
