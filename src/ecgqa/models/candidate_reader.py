@@ -49,7 +49,7 @@ class CandidateReaderConfig:
     hidden: int = 64
     beat_channels: int = 32
     n_layers: int = 1
-    n_text_layers: int = 1
+    n_text_layers: int = 0
     n_heads: int = 4
     working_rate_hz: float = 125.0
     max_set: int = 12
@@ -159,6 +159,7 @@ class CandidateReader(nn.Module):
         self.word = nn.Embedding(vocab_size, width)
         nn.init.normal_(self.word.weight, std=0.5)
         self.position = nn.Parameter(0.1 * torch.randn(config.max_text_tokens, width))
+        self.phrase = nn.Conv1d(width, width, 3, padding=1)
         self.text = nn.ModuleList(Block(width, config.n_heads, config.dropout) for _ in range(config.n_text_layers))
         self.text_norm, self.name_norm = nn.RMSNorm(width), nn.RMSNorm(width)
         self.name = nn.Parameter(0.5 * torch.randn(n_answers, width))
@@ -226,7 +227,8 @@ class CandidateReader(nn.Module):
         return answers if sets else answers.log_odds()
 
     def _question(self, text: Tensor, valid: Tensor) -> Tensor:
-        words = self.word(text) + self.position[: text.shape[1]]
+        words = (self.word(text) + self.position[: text.shape[1]]) * valid[:, :, None]
+        words = words + F.gelu(self.phrase(words.transpose(1, 2))).transpose(1, 2)
         for block in self.text:
             words = block(words, valid)
         out: Tensor = self.dropout(masked_mean(self.text_norm(words), valid))
