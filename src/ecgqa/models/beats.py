@@ -58,13 +58,17 @@ def r_peaks(ecg: Tensor, length: Tensor, rate_hz: float) -> Tensor:
     slope = F.pad(ecg.diff(dim=-1), (1, 0)).masked_fill(~valid[:, None], 0.0).square()
     count = length.clamp_min(1)[:, None, None]
     slope = (slope / (slope.sum(-1, keepdim=True) / count + 1e-9)).sqrt().sum(1)  # no lead drowns the others
-    reach, half_width = round(0.25 * rate_hz), round(0.04 * rate_hz)
-    steepness = F.avg_pool1d(slope[:, None], 2 * half_width + 1, 1, half_width)[:, 0].masked_fill(~valid, 0.0)
+    reach, half_width = round(0.25 * rate_hz), round(0.025 * rate_hz)
+    steepness = slope[:, None]
+    for _ in range(2):  # one average alone has a flat top, and the peak would wander on it
+        steepness = F.avg_pool1d(steepness, 2 * half_width + 1, 1, half_width).masked_fill(~valid[:, None], 0.0)
+    steepness = steepness[:, 0]
     local = F.max_pool1d(steepness[:, None], 2 * reach + 1, 1, reach)[:, 0]
     stretch = round(1.6 * rate_hz)
     largest = F.max_pool1d(steepness[:, None], stretch, stretch, ceil_mode=True)[:, 0]
     level = largest.masked_fill(largest <= 0, torch.nan).nanmedian(1).values.nan_to_num(torch.inf)
-    return (steepness == local) & (steepness > 0.4 * level[:, None]) & valid
+    rising = steepness > F.pad(steepness, (1, 0))[:, :-1]  # of two equal neighbours the first
+    return (steepness == local) & rising & (steepness > 0.4 * level[:, None]) & valid
 
 
 def _rhythm(peaks: Tensor, rate_hz: float) -> Tensor:

@@ -115,7 +115,8 @@ class EcgReader(nn.Module):
         """length (E,) valid samples; an ECG without any is `absent` everywhere."""
         whole = ecgs.shape[-1] // self.decimate * self.decimate
         pieces = ecgs[..., :whole].reshape(*ecgs.shape[:-1], -1, self.decimate)
-        with torch.no_grad():
+        # not in half precision: a millivolt and its hundredth both matter
+        with torch.no_grad(), torch.autocast(ecgs.device.type, enabled=False):
             averaged = pieces @ ecgs.new_full((self.decimate,), 1.0 / self.decimate)
             valid = positions_below(length // self.decimate, averaged.shape[-1])
             beats = average_beats(averaged.masked_fill(~valid[:, None], 0.0), length // self.decimate, self.rate_hz)
@@ -220,8 +221,8 @@ class CandidateReader(nn.Module):
         both = self.compare(torch.cat([*looks, looks[0] * looks[1]], 1))
         found = self.score(self.dropout(F.gelu(both * (1 + compare_gain) + compare_shift)))[:, 0]
         expected = (self.expected(question)[row] * names[candidate]).sum(1) / names.shape[1] ** 0.5
-        scores = found.new_zeros(batch.candidates.shape).index_put(
-            (row, candidate), found + expected + self.common[candidate]
+        scores = torch.zeros(batch.candidates.shape, device=found.device).index_put(
+            (row, candidate), (found + expected + self.common[candidate]).float()
         )
         answers = AnswerSets(scores, self.sizes(question), batch.candidates)
         return answers if sets else answers.log_odds()
