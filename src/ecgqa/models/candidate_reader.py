@@ -25,6 +25,9 @@ PLACES = len(LEADS) + 1
 N_ECGS = 2
 """ECGs that a question may compare."""
 
+UNIT_PER_MV = 3.0
+"""Brings an average beat to a variance of about one."""
+
 
 @dataclass
 class CandidateReaderConfig:
@@ -104,7 +107,7 @@ class EcgReader(nn.Module):
         )
         self.beat(torch.zeros(1, 2, beat_samples(self.rate_hz)))
         self.rhythm = nn.Linear(len(RHYTHM), width)
-        self.lead_norm, self.place_norm = nn.RMSNorm(width), nn.RMSNorm(width)
+        self.place_norm = nn.RMSNorm(width)
         self.lead = nn.Parameter(0.3 * torch.randn(len(LEADS), width))
         self.whole = nn.Sequential(nn.Linear(len(LEADS) * width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
         self.blocks = nn.ModuleList(Block(width, config.n_heads, config.dropout) for _ in range(config.n_layers))
@@ -120,9 +123,9 @@ class EcgReader(nn.Module):
             averaged = pieces @ ecgs.new_full((self.decimate,), 1.0 / self.decimate)
             valid = positions_below(length // self.decimate, averaged.shape[-1])
             beats = average_beats(averaged.masked_fill(~valid[:, None], 0.0), length // self.decimate, self.rate_hz)
-        pictures = torch.stack([beats.mean, beats.spread], 2)
+        pictures = UNIT_PER_MV * torch.stack([beats.mean, beats.spread], 2)
         leads = self.beat(pictures.flatten(0, 1)).view(len(ecgs), len(LEADS), -1)
-        leads = self.lead_norm(leads) + self.lead
+        leads = leads + self.lead  # no norm before: absolute voltage stays visible
         both = torch.cat([leads, (self.whole(leads.flatten(1)) + self.rhythm(beats.rhythm))[:, None]], 1)
         for block in self.blocks:
             both = block(both)
@@ -180,6 +183,8 @@ class CandidateReader(nn.Module):
         self.common = nn.Parameter(torch.zeros(n_answers))
         self.sizes = nn.Linear(width, config.max_set + 1)
         self.dropout = nn.Dropout(config.dropout)
+        self.apply(_initialise)
+        nn.init.normal_(self.score.weight, std=0.3 * hidden**-0.5)
         self.answer_tokens: Tensor
         self.answer_words: Tensor
         self.lead_words: Tensor
@@ -218,7 +223,7 @@ class CandidateReader(nn.Module):
                 (self.told(ecg * asked[:, None])[row] * own_place[candidate][:, :, None]).sum(1),
             ]
             looks.append(F.gelu(self.read(torch.cat(evidence, 1)) * (1 + gain) + shift))
-        both = self.compare(torch.cat([*looks, looks[0] * looks[1]], 1))
+        both = looks[0] + self.compare(torch.cat([*looks, looks[0] * looks[1]], 1))
         found = self.score(self.dropout(F.gelu(both * (1 + compare_gain) + compare_shift)))[:, 0]
         expected = (self.expected(question)[row] * names[candidate]).sum(1) / names.shape[1] ** 0.5
         scores = torch.zeros(batch.candidates.shape, device=found.device).index_put(
@@ -244,6 +249,14 @@ class CandidateReader(nn.Module):
         place = self.to_place(question) @ self.place.T
         place = (place + self.match[1] * _match(words, self.lead_words)).softmax(1)
         return name @ names, place, (self.match[1] * _match(self.answer_words, self.lead_words)).softmax(1)
+
+
+def _initialise(module: nn.Module) -> None:
+    """Keep variances through every map: what an ECG says would else start a hundred times fainter than the question."""
+    if isinstance(module, nn.Linear | nn.Conv1d):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu" if isinstance(module, nn.Conv1d) else "linear")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 def _match(texts: Tensor, names: Tensor) -> Tensor:
