@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -213,3 +214,13 @@ def test_impossible_settings() -> None:
         Augmentations(emg_noise=1.5)
     with pytest.raises(EcgqaError, match="amplitude"):
         Augmentations(min_amplitude_mv=0.2)
+
+
+def test_a_class_with_more_settings_may_set_them_freely() -> None:
+    @dataclass
+    class More(Augmentations):
+        seconds: float = 5.0
+
+    assert More(emg_noise=0.5, seconds=10.0).seconds == 10.0
+    with pytest.raises(EcgqaError, match="emg_noise"):
+        More(emg_noise=2.0)
