@@ -14,7 +14,7 @@ from scipy import sparse
 
 from ecgqa.errors import EcgqaError
 from ecgqa.evaluation.breakdowns import CURVE_BREAKDOWNS, MACRO, Breakdown, break_down, macro_name
-from ecgqa.evaluation.curves import ClassCurves, class_curves
+from ecgqa.curves import ClassCurves, class_curves
 from ecgqa.evaluation.metrics import METRICS, PROPORTIONS, Ratio, ratios
 from ecgqa.evaluation.outcomes import STATUSES, Answered, Asked, answer, ask
 from ecgqa.evaluation.resampling import EcgResampler, interval
