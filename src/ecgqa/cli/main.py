@@ -28,10 +28,12 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Models": {
         "train": ("ecgqa.cli.train:train", "train a model by a recipe"),
         "predict": ("ecgqa.cli.predict:predict", "a trained model's answers as prediction rows"),
+        "findings predict": ("ecgqa.cli.findings:predict", "a trained classifier's findings on a store's ECGs"),
         "baselines": ("ecgqa.cli.baselines:baselines", "chance, majority and question-only answers as prediction rows"),
     },
     "Results": {
         "score": ("ecgqa.cli.score:score", "prediction rows -> scores with intervals"),
+        "findings score": ("ecgqa.cli.findings:score", "findings -> accuracy, AUROC, AUPRC per attribute"),
         "compare": ("ecgqa.cli.compare:compare", "paired test between two runs"),
         "report": ("ecgqa.cli.report:report", "tables, JSON, Markdown and one HTML page"),
     },
