@@ -225,9 +225,7 @@ FINDINGS: Final = TableSchema(
     },
 )
 
-TABLES: Final = {
-    table.name: table for table in (RECORDS, ATTRIBUTES, QUESTIONS, PREDICTIONS, GROUNDING, FINDINGS)
-}
+TABLES: Final = {table.name: table for table in (RECORDS, ATTRIBUTES, QUESTIONS, PREDICTIONS, GROUNDING, FINDINGS)}
 
 
 def lead_set(leads: Iterable[int | str]) -> int:

@@ -26,6 +26,7 @@ DEFINITIONS = {
     "accuracy_at_half": "share of items on the right side of 0.5, as published",
     "auroc": "P(probability of a positive item > of a negative one) + half P(equal)",
     "auprc": "mean over positive items of the precision at their probability (average precision)",
+    "majority": "accuracy of always giving each attribute's commoner label, known only with hindsight",
     MACRO: "mean over the attributes that have items of both labels",
     MICRO: "all items together, whatever their attribute",
 }
@@ -35,6 +36,7 @@ SCHEMA = {
     "n": pl.Int64(),
     "positives": pl.Int64(),
     "ecgs": pl.Int64(),
+    "majority": pl.Float64(),
     **{name: pl.Float64() for metric in METRICS for name in (metric, f"{metric}_low", f"{metric}_high")},
 }
 
@@ -124,7 +126,7 @@ def _scored(run: str, rows: pl.DataFrame, n_resamples: int, seed: int) -> pl.Dat
     samples = {metric: np.full((len(group_names), n_resamples), np.nan) for metric in METRICS}
     n = np.bincount(code, minlength=len(names))
     positives = np.bincount(code, weights=label, minlength=len(names)).astype(np.int64)
-    both = (positives > 0) & (positives < n)
+    both, common = (positives > 0) & (positives < n), np.maximum(positives, n - positives)
 
     counts = resampler.sums(resampler.by_unit(code, np.ones(len(code), np.float32), len(names))).astype(np.float64)
     for metric, hit in right.items():
@@ -154,6 +156,7 @@ def _scored(run: str, rows: pl.DataFrame, n_resamples: int, seed: int) -> pl.Dat
         "n": [*n.tolist(), int(n[both].sum()), int(n.sum())],
         "positives": [*positives.tolist(), int(positives[both].sum()), int(positives.sum())],
         "ecgs": [*ecgs, everything, everything],
+        "majority": [*(common / n), (common / n)[both].mean() if both.any() else np.nan, common.sum() / n.sum()],
     }
     few = np.array(columns["ecgs"]) < 2
     for metric in METRICS:

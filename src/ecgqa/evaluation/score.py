@@ -12,9 +12,9 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ecgqa.curves import ClassCurves, class_curves
 from ecgqa.errors import EcgqaError
 from ecgqa.evaluation.breakdowns import CURVE_BREAKDOWNS, MACRO, Breakdown, break_down, macro_name
-from ecgqa.curves import ClassCurves, class_curves
 from ecgqa.evaluation.metrics import METRICS, PROPORTIONS, Ratio, ratios
 from ecgqa.evaluation.outcomes import STATUSES, Answered, Asked, answer, ask
 from ecgqa.evaluation.resampling import EcgResampler, interval

@@ -106,7 +106,7 @@ def print_attribute_scores(scores: AttributeScores) -> None:
     for run in scores.runs:
         rows = scores.table.filter(pl.col("run") == run)
         attributes = rows.head(-2).sort("auroc", "n", descending=True, nulls_last=True)
-        table = _table(_plain(run), ["items", "yes", "ECGs", *ATTRIBUTE_METRICS])
+        table = _table(_plain(run), ["items", "yes", "ECGs", "majority", *ATTRIBUTE_METRICS])
         for row in pl.concat([attributes, rows.tail(2)]).iter_rows(named=True):
             cells = [
                 with_span({"value": row[metric], "low": row[f"{metric}_low"], "high": row[f"{metric}_high"]})
@@ -114,12 +114,12 @@ def print_attribute_scores(scores: AttributeScores) -> None:
             ]
             name = _plain(row["attribute"])
             summary = row["attribute"] in (MACRO, MICRO)
-            counts = (f"{row[name]:,}" for name in ("n", "positives", "ecgs"))
-            table.add_row(f"[bold]{name}[/bold]" if summary else name, *counts, *cells)
+            counts = (f"{row[count]:,}" for count in ("n", "positives", "ecgs"))
+            table.add_row(f"[bold]{name}[/bold]" if summary else name, *counts, number(row["majority"]), *cells)
         console.print(table)
     console.print(
         f"[dim]percent, with 95 % intervals from {scores.about['n_resamples']:,} resamples of ECGs; accuracy at each "
-        f"attribute's own threshold. {DISCLAIMER}[/dim]"
+        f"attribute's own threshold, majority: that of always giving its commoner label. {DISCLAIMER}[/dim]"
     )
 
 

@@ -1,4 +1,4 @@
-"""Single questions turned into what they say about an ECG: (lead set, attribute, yes or no), the upper bound's items."""
+"""Single questions turned into what they say of an ECG: (lead set, attribute, yes or no), the upper bound's items."""
 
 from __future__ import annotations
 
@@ -92,7 +92,9 @@ def ground(questions: pl.DataFrame, *, published: bool = False) -> Grounding:
     of_class = found.filter(pl.col("attribute").is_in(classes))
     notes["items of attributes without a class"] += found.height - of_class.height
     ids = pl.col("attribute").replace_strict(classes, range(len(classes)), return_dtype=pl.Int16)
-    items = of_class.select("split", "ecg_id", "leads", ids.alias("class_id"), "label", pl.col("verify").alias("verified"))
+    items = of_class.select(
+        "split", "ecg_id", "leads", ids.alias("class_id"), "label", pl.col("verify").alias("verified")
+    )
     items = items.sort("split", "ecg_id", "leads", "class_id").cast(SCHEMA)  # type: ignore[arg-type]
     return Grounding(items, classes, {name: count for name, count in sorted(notes.items()) if count})
 
@@ -129,9 +131,7 @@ def _stated(questions: pl.DataFrame, published: bool, notes: Counter[str]) -> pl
     return shared.select("split", "ecg_id", "key").join(statements, on="key").drop("key")
 
 
-def _read(
-    template: Template, asked: str | None, sentence: str, answer: str, published: bool
-) -> list[Statement] | str:
+def _read(template: Template, asked: str | None, sentence: str, answer: str, published: bool) -> list[Statement] | str:
     """What a question with this answer says, or why nothing can be taken from it."""
     if not asked:
         return "questions without attribute field"
@@ -165,9 +165,7 @@ class _Unusable(Exception):
     """The answer says nothing about the attributes."""
 
 
-def _answered(
-    template: Template, names: list[str], given: set[str], where: int
-) -> Iterator[tuple[str, int, bool]]:
+def _answered(template: Template, names: list[str], given: set[str], where: int) -> Iterator[tuple[str, int, bool]]:
     """Attribute, lead set and truth of everything that the answer tells."""
     if template.form == "verify":
         if given == {YES} or given == {NO}:
@@ -178,9 +176,11 @@ def _answered(
         if not given <= {NONE, *(f"lead {lead}" for lead in LEADS)}:
             raise _Unusable("questions for leads with another answer")
         shown = {place for place, lead in enumerate(LEADS) if f"lead {lead}" in given}
-        groups = [LEAD_GROUPS["limb"], LEAD_GROUPS["chest"]] if _asked_in_groups(names[0]) else [
-            1 << place for place in range(len(LEADS))
-        ]
+        groups = (
+            [LEAD_GROUPS["limb"], LEAD_GROUPS["chest"]]
+            if _asked_in_groups(names[0])
+            else [1 << place for place in range(len(LEADS))]
+        )
         for leads in groups:
             yield names[0], leads, all(place in shown for place in range(len(LEADS)) if leads >> place & 1)
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ecgqa.records import LEADS
-from ecgqa.store.decode import Decoder
+
+
+class Decodes(Protocol):
+    """What turns rows into millivolts: a store's Decoder, or ECGs in memory."""
+
+    @property
+    def signals(self) -> Tensor:
+        """What lies where the ECGs are made from."""
+
+    def __call__(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Millivolts float32 (n, 12, T) and lengths int64 (n,) of the ECGs in `rows` (n,)."""
 
 
 @dataclass(slots=True)
@@ -54,7 +65,7 @@ class FindingsDataset:
 
     def __init__(
         self,
-        decoder: Decoder,
+        decoder: Decodes,
         ecg_row: NDArray[np.int64],
         lead_sets: NDArray[np.int64],
         offset: NDArray[np.int64],
@@ -69,7 +80,7 @@ class FindingsDataset:
         self.text_length: NDArray[np.int64] = np.zeros(len(ecg_row), dtype=np.int64)
 
     @classmethod
-    def of_items(cls, decoder: Decoder, items: pl.DataFrame) -> FindingsDataset:
+    def of_items(cls, decoder: Decodes, items: pl.DataFrame) -> FindingsDataset:
         """One look for each (ECG, lead set) of `items` (rows of table GROUNDING)."""
         items = items.sort("ecg_row", "leads", "class_id")
         looks = items.group_by("ecg_row", "leads", maintain_order=True).len()
@@ -83,7 +94,7 @@ class FindingsDataset:
         )
 
     @classmethod
-    def of_looks(cls, decoder: Decoder, ecg_row: NDArray[np.int64], lead_sets: NDArray[np.int64]) -> FindingsDataset:
+    def of_looks(cls, decoder: Decodes, ecg_row: NDArray[np.int64], lead_sets: NDArray[np.int64]) -> FindingsDataset:
         """Looks of which nothing is known yet."""
         none = np.zeros(0, dtype=np.int64)
         offset = np.zeros(len(ecg_row) + 1, dtype=np.int64)
@@ -106,7 +117,7 @@ class FindingsDataset:
         begins = np.cumsum(counts) - counts
         return np.arange(len(look)) - np.repeat(begins - self.offset[rows], counts), look
 
-    def batch(self, rows: Sequence[int] | NDArray[np.int64], *, decoder: Decoder | None = None) -> FindingsBatch:
+    def batch(self, rows: Sequence[int] | NDArray[np.int64], *, decoder: Decodes | None = None) -> FindingsBatch:
         """The batch of the looks in `rows`; an ECG that several of them share is decoded once."""
         rows = np.asarray(rows, dtype=np.int64)
         distinct, ecg_of = np.unique(self.ecg_row[rows], return_inverse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,10 +49,8 @@ def grounding_of(store: Store, *, published: bool = False) -> StoreGrounding:
         found = StoreGrounding(read_table(table, GROUNDING), facts["classes"], facts["notes"])
     else:
         found = _grounded(store.questions(), published)
-        try:
+        with suppress(OSError):  # a store on a read-only disk: the items are made again next time
             _write(found, store.folder, published)
-        except OSError:  # a store on a read-only disk: the items are made again next time
-            pass
     if found.items.is_empty():
         raise EcgqaError(
             f"the questions of {store.folder} say nothing about single ECGs",

@@ -28,8 +28,6 @@ from ecgqa.training.objectives.question_answering import store_digest
 from ecgqa.training.thresholds import Criterion, choose_thresholds, write_thresholds
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from ecgqa.training.recipe import Recipe
 
 CLASSES = "classes.json"
@@ -147,7 +145,8 @@ class Classification:
         loader = self._train_loader(batch_size, world)
         loader.set_epoch(epoch)
         loader.skip(skip)
-        yield from cast("BatchLoader", loader)  # type: ignore[misc]
+        for batch in loader:
+            yield cast(FindingsBatch, batch)
 
     def loss(self, model: nn.Module, batch: FindingsBatch) -> tuple[Tensor, Tensor, int]:
         logits = model(batch.ecg, batch.length, batch.leads).float()
