@@ -105,6 +105,8 @@ def test_an_ecg_in_memory_is_read_like_that_of_the_store(run: Path, store: Path)
         found = predict_findings(classifier, given, leads=["all", "V1", "inferior"], ecg_id=ids, fs_hz=100.0)
         np.testing.assert_allclose(found["probability"], wanted, atol=1e-6)
         assert found["leads"].unique().sort().to_list() == sorted([ALL_LEADS, 64, lead_set(("II", "III", "aVF"))])
+    many = predict_findings(classifier, ecgs[0], leads="entire,each,V1,groups")
+    assert many["leads"].n_unique() == 1 + 12 + 7 and many.height == 20 * len(CLASSES)
     alone = predict_findings(classifier, millivolts[3], leads=["all", "V1", "inferior"])
     np.testing.assert_allclose(alone["probability"], wanted[27:36], atol=1e-6)
     assert alone["ecg_id"].unique().to_list() == [0] and alone["source"].null_count() == alone.height

@@ -26,8 +26,8 @@ def predict(
         run: folder of a training run of the objective classification (an unfinished one will do)
         store: folder of the store that holds the ECGs
         split: ECGs that the questions of this split ask about; all takes every ECG of the store
-        leads: asked (what the store's questions ask about, with labels), entire (all twelve leads), each (one lead at
-            a time), groups (limb, chest and the regions of the heart), or names, comma separated: V1,inferior
+        leads: asked (what the store's questions ask about, with labels); or any of entire (all twelve leads), each (one
+            lead at a time), groups (limb, chest and the regions of the heart) and names, comma separated: V1,inferior
         out: Parquet file to write (default: findings-SPLIT.parquet in the run folder)
         name: name of the run in the table (default: the run folder's name)
         batch_size: looks at a time; lower it if memory runs out
@@ -63,6 +63,45 @@ def predict(
     )
     if labelled:
         print(f"next: {command('findings', 'score', path)}")
+
+
+def items(store: Path, as_published: bool = False, classes: Path | None = None, out: Path | None = None) -> None:
+    """Tell what a store's questions say of single ECGs: attributes in sets of leads, which classifiers learn.
+
+    Example: ecgqa findings items my-store --as-published --classes grounding_class.csv
+
+    Args:
+        store: folder of the store
+        as_published: the items and classes of the original preprocessing, its defects included (the recipe's
+            objective.items)
+        classes: write the class list to this CSV file, in the layout of the published one
+        out: write the items to this Parquet file, with the ids and names that they stand for
+    """
+    import polars as pl
+
+    from ecgqa.artefacts import atomic_path
+    from ecgqa.store import open_store
+    from ecgqa.store.grounding import grounding_of
+
+    opened = open_store(store)
+    found = grounding_of(opened, published=as_published)
+    numbers = found.items.group_by("split", maintain_order=True).agg(
+        pl.struct("ecg_row", "leads").n_unique().alias("looks"), pl.len().alias("items"), pl.col("label").sum()
+    )
+    print(f"{store}: {found.items.height:,} items of {len(found.classes)} attributes")
+    for row in numbers.iter_rows(named=True):
+        print(f"  {row['split']}: {row['looks']:,} looks (an ECG in a set of leads), {row['items']:,} items, "
+              f"{row['label']:,} yes")  # fmt: skip
+    for note, count in found.notes.items():
+        print(f"  note: {count:,} x {note}")
+    if classes is not None:
+        with atomic_path(classes) as temporary:
+            pl.DataFrame({"index": range(len(found.classes)), "class": found.classes}).write_csv(temporary)
+    if out is not None:
+        ids = opened.records["ecg_id"].gather(found.items["ecg_row"])
+        names = pl.Series("attribute", found.classes, dtype=pl.String).gather(found.items["class_id"])
+        with atomic_path(out) as temporary:
+            found.items.with_columns(ids, names).write_parquet(temporary)
 
 
 def score(

@@ -28,7 +28,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Models": {
         "train": ("ecgqa.cli.train:train", "train a model by a recipe"),
         "predict": ("ecgqa.cli.predict:predict", "a trained model's answers as prediction rows"),
-        "findings predict": ("ecgqa.cli.findings:predict", "a trained classifier's findings on a store's ECGs"),
+        "findings items": ("ecgqa.cli.findings:items", "what a store's questions say of single ECGs"),
+        "findings predict": ("ecgqa.cli.findings:predict", "what a trained classifier finds on ECGs"),
         "baselines": ("ecgqa.cli.baselines:baselines", "chance, majority and question-only answers as prediction rows"),
     },
     "Results": {

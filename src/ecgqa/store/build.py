@@ -113,12 +113,13 @@ def _fill(
     path = draft.path / layout.QUESTIONS_FILE
     write_table(frame, path, QUESTIONS, row_group_size=layout.QUESTION_ROW_GROUP)
     write_json(draft.path / layout.ANSWERS, asdict(questions.answers))
-    write_grounding(frame, draft.path)
+    grounding = write_grounding(frame, draft.path)
     if lost:
         rows = sorted(lost.items())
         table = pl.DataFrame({"ecg_id": [row[0] for row in rows], "reason": [row[1] for row in rows]})
         table.write_csv(draft.path / layout.SKIPPED)
     _describe(draft, frame, packed, form, questions, lost)
+    draft.extra["grounding"] = grounding.summary
     (draft.path / JOURNAL).unlink(missing_ok=True)
 
 

@@ -30,6 +30,12 @@ class StoreGrounding:
     classes: list[str]
     notes: dict[str, int]
 
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Numbers of items by split, of classes, and of what was left out."""
+        by_split = self.items.group_by("split", maintain_order=True).len("items")
+        return {"items": dict(by_split.iter_rows()), "classes": len(self.classes), "notes": self.notes}
+
 
 def grounding_files(published: bool) -> tuple[str, str]:
     """Names of the table and of the class list in a store folder."""

@@ -26,6 +26,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         "by_type": counts["by_type"],
         "answers": counts["answers"],
         "flagged_ecgs": counts["flagged_ecgs"],
+        "grounding": manifest.get("grounding", {"items": {}, "classes": 0}),
         "skipped": {"ecgs": counts["ecgs_skipped"], "questions": counts["questions_skipped"]},
         "bytes": sizes,
         "bytes_per_ecg": round((sizes[layout.SIGNALS] + sizes[layout.RECORDS_FILE]) / max(n_ecgs, 1), 1),
@@ -60,6 +61,7 @@ def details(description: dict[str, Any]) -> str:
     number = {(row["question_type"], row["version"], row["split"]): row["questions"] for row in description["by_type"]}
     rows = [[kind, *(f"{number.get((kind, *column), 0):,}" for column in columns)] for kind in types]
     totals = [f"{sum(number.get((kind, *column), 0) for kind in types):,}" for column in columns]
+    items = description["grounding"]["items"]
     flags = ", ".join(f"{kind} {count:,}" for kind, count in description["flagged_ecgs"].items()) or "none"
     return "\n".join(
         [
@@ -68,6 +70,7 @@ def details(description: dict[str, Any]) -> str:
             *_aligned([["question type", *names], *rows, ["all", *totals]]),
             "",
             f"answers      {description['answers']} classes, none included",
+            f"items        {sum(items.values()):,} of {description['grounding']['classes']} attributes in sets of leads",
             f"flagged ECGs {flags}",
             f"on disk      {description['bytes_per_ecg']:,.0f} bytes per ECG, "
             f"{description['bytes_per_question']:.1f} bytes per question",

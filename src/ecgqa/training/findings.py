@@ -93,8 +93,9 @@ def predict_findings(
     ecgs: a store or its folder, an Ecg or several, or millivolts (12, T) or (n, 12, T), leads in canonical order, NaN
         where there is no sample, at `fs_hz` (None: believed to be right).
     leads: "entire" (all twelve), "each" (twelve times one), "groups" (limb, chest and the regions of the heart), names
-        such as ["V1", "inferior"], each a lead set of its own; or, of a store, "asked": the lead sets that its
-        questions name, and of each only the attributes they ask about, so that every row has a label.
+        such as "V1" and "inferior", each a lead set of its own, or several of them: ["entire", "each"]; or, of a store,
+        "asked": the lead sets that its questions name, and of each only the attributes they ask about, so that every
+        row has a label.
     split: the ECGs that this split of a store asks about (None: all ECGs of the store).
     ecg_id: ids of ECGs in memory (default 0, 1, ...). name: of the run (default: its folder's name).
 

@@ -23,7 +23,12 @@ from ecgqa.store.grounding import grounding_of
 if TYPE_CHECKING:
     from ecgqa.store import Store
 
-LEAD_CHOICES: Final = ("entire", "each", "groups", "asked")
+SEVERAL: Final = {
+    "entire": (ALL_LEADS,),
+    "each": tuple(1 << place for place in range(len(LEADS))),
+    "groups": tuple(LEAD_GROUPS.values()),
+}
+"""Lead sets by the names that users choose them by."""
 _LABELS: Final = {"ecg_id": pl.Int64, "leads": pl.UInt16, "attribute": pl.String, "label": pl.Boolean}
 
 
@@ -42,25 +47,19 @@ class Looks:
 
 
 def lead_sets(leads: str | Sequence[str]) -> list[int]:
-    """The lead sets that "entire", "each", "groups", or names of leads and groups stand for.
+    """The lead sets that names of SEVERAL and of leads and groups stand for, as a list or comma separated.
 
     Raises EcgqaError for a name that is none.
     """
-    if leads == "entire":
-        return [ALL_LEADS]
-    if leads == "each":
-        return [1 << place for place in range(len(LEADS))]
-    if leads == "groups":
-        return list(LEAD_GROUPS.values())
-    chosen = []
+    chosen: list[int] = []
     for name in leads.split(",") if isinstance(leads, str) else leads:
         found = lead_group(name.strip().removesuffix(" leads"))
-        if found is None:
+        if found is None and name.strip() not in SEVERAL:
             raise EcgqaError(
                 f"no leads {name!r}",
-                expected=f"{', '.join(LEAD_CHOICES)}, or names out of {', '.join((*LEADS, *LEAD_GROUPS))}",
+                expected=f"asked, {', '.join(SEVERAL)}, or names out of {', '.join((*LEADS, *LEAD_GROUPS))}",
             )
-        chosen.append(found)
+        chosen += SEVERAL[name.strip()] if found is None else (found,)
     return list(dict.fromkeys(chosen))
 
 
