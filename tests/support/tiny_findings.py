@@ -16,23 +16,22 @@ from ecgqa.models.registry import MODULES, Task, register_model
 from ecgqa.records import LEADS
 from ecgqa.store.build import build_store
 
-FS_HZ, N_SAMPLES = 100, 200
 CLASSES = ["atrial flutter", "baseline drift", "sinus rhythm"]
 
 
-def build_findings_store(root: Path, *, n_ecgs: int = 40) -> Path:
+def build_findings_store(root: Path, *, n_ecgs: int = 40, fs_hz: int = 100, n_samples: int = 200) -> Path:
     """Write ECGs and questions below `root` and pack them; of the ECGs a quarter is valid and a quarter test."""
     data, ecgs = root / "data", root / "ecgs"
     ecgs.mkdir(parents=True)
     generator = np.random.default_rng(3)
-    time_s = np.arange(N_SAMPLES) / FS_HZ
+    time_s = np.arange(n_samples) / fs_hz
     samples: dict[str, list[dict[str, Any]]] = {"train": [], "valid": [], "test": []}
     for ecg_id in range(1, n_ecgs + 1):
         fast, drifting = ecg_id % 2 == 0, generator.random(12) < 0.3
         signal = np.sin(2 * np.pi * (8 if fast else 4) * time_s)[:, None] * generator.uniform(0.5, 1, 12)
         signal += drifting * 2 * np.sin(np.pi * time_s / 2)[:, None] + 0.05 * generator.standard_normal(signal.shape)
         wfdb.wrsamp(
-            f"{ecg_id:05d}", FS_HZ, ["mV"] * 12, list(LEADS), signal, fmt=["16"] * 12, adc_gain=[1000.0] * 12,
+            f"{ecg_id:05d}", fs_hz, ["mV"] * 12, list(LEADS), signal, fmt=["16"] * 12, adc_gain=[1000.0] * 12,
             baseline=[0] * 12, write_dir=str(ecgs),
         )  # fmt: skip
         split = ("train", "train", "valid", "test")[ecg_id // 2 % 4]

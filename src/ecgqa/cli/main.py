@@ -28,9 +28,9 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Models": {
         "train": ("ecgqa.cli.train:train", "train a model by a recipe"),
         "predict": ("ecgqa.cli.predict:predict", "a trained model's answers as prediction rows"),
+        "baselines": ("ecgqa.cli.baselines:baselines", "chance, majority and question-only answers as prediction rows"),
         "findings items": ("ecgqa.cli.findings:items", "what a store's questions say of single ECGs"),
         "findings predict": ("ecgqa.cli.findings:predict", "what a trained classifier finds on ECGs"),
-        "baselines": ("ecgqa.cli.baselines:baselines", "chance, majority and question-only answers as prediction rows"),
     },
     "Results": {
         "score": ("ecgqa.cli.score:score", "prediction rows -> scores with intervals"),
