@@ -101,11 +101,15 @@ def test_intervals_are_those_of_a_bootstrap_over_ecgs() -> None:
 
 
 def test_an_attribute_of_one_label_has_no_area_and_is_not_averaged() -> None:
-    frame = findings().with_columns(pl.col("label") & (pl.col("attribute") != "pacing"))
+    pacing = pl.col("attribute") == "pacing"
+    frame = findings().with_columns(
+        pl.col("label") & ~pacing, pl.when(pacing).then(0.1).otherwise("probability").alias("probability")
+    )
     scores = score_findings(frame, n_resamples=20)
     row = scores.row("a", "pacing")
     assert row["auroc"] is None and row["auprc"] is None and row["auroc_low"] is None
-    assert row["accuracy"] is not None and row["majority"] == 1.0
+    assert row["accuracy"] == row["majority"] == 1.0  # nothing is ever above 0.5 there
+    assert row["accuracy_low"] == pytest.approx(0.025 ** (1 / 60)) and row["accuracy_high"] == 1.0
     areas = [scores.row("a", name)["auroc"] for name in ("drift", "flutter")]
     assert scores.row("a", "macro")["auroc"] == pytest.approx(np.mean(areas))
     assert scores.row("a", "macro")["n"] == scores.row("a", "micro")["n"] - row["n"]

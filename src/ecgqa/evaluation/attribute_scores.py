@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from ecgqa.artefacts import atomic_path, write_json
 from ecgqa.curves import ClassCurves, class_curves
 from ecgqa.errors import EcgqaError
-from ecgqa.evaluation.resampling import EcgResampler, interval
+from ecgqa.evaluation.resampling import LEVEL, EcgResampler, certain, interval
 from ecgqa.records import FINDINGS
 from ecgqa.tables import conform
 
-LEVEL = 0.95
 METRICS = ("accuracy", "accuracy_at_half", "auroc", "auprc")
 MACRO, MICRO = "macro", "micro"
 DEFINITIONS = {
@@ -160,7 +159,11 @@ def _scored(run: str, rows: pl.DataFrame, n_resamples: int, seed: int) -> pl.Dat
     }
     few = np.array(columns["ecgs"]) < 2
     for metric in METRICS:
-        low, high = interval(estimate[metric], samples[metric], LEVEL)
+        low, high = interval(estimate[metric], samples[metric])
+        if metric in right:
+            for place in np.flatnonzero(np.isin(estimate[metric], (0.0, 1.0))):
+                value, n_items = float(estimate[metric][place]), int(columns["n"][place])
+                low[place], high[place] = certain(value, int(columns["ecgs"][place]), n_items)
         columns[metric] = estimate[metric]
         columns[f"{metric}_low"], columns[f"{metric}_high"] = np.where(few, np.nan, low), np.where(few, np.nan, high)
     return pl.DataFrame(columns, schema=SCHEMA).with_columns(pl.col(pl.Float64).fill_nan(None))

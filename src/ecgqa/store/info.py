@@ -61,7 +61,7 @@ def details(description: dict[str, Any]) -> str:
     number = {(row["question_type"], row["version"], row["split"]): row["questions"] for row in description["by_type"]}
     rows = [[kind, *(f"{number.get((kind, *column), 0):,}" for column in columns)] for kind in types]
     totals = [f"{sum(number.get((kind, *column), 0) for kind in types):,}" for column in columns]
-    items = description["grounding"]["items"]
+    known = description["grounding"]
     flags = ", ".join(f"{kind} {count:,}" for kind, count in description["flagged_ecgs"].items()) or "none"
     return "\n".join(
         [
@@ -70,7 +70,7 @@ def details(description: dict[str, Any]) -> str:
             *_aligned([["question type", *names], *rows, ["all", *totals]]),
             "",
             f"answers      {description['answers']} classes, none included",
-            f"items        {sum(items.values()):,} of {description['grounding']['classes']} attributes in sets of leads",
+            f"items        {sum(known['items'].values()):,} of {known['classes']} attributes in sets of leads",
             f"flagged ECGs {flags}",
             f"on disk      {description['bytes_per_ecg']:,.0f} bytes per ECG, "
             f"{description['bytes_per_question']:.1f} bytes per question",
