@@ -162,8 +162,8 @@ def _scored(run: str, rows: pl.DataFrame, n_resamples: int, seed: int) -> pl.Dat
         low, high = interval(estimate[metric], samples[metric])
         if metric in right:
             for place in np.flatnonzero(np.isin(estimate[metric], (0.0, 1.0))):
-                value, n_items = float(estimate[metric][place]), int(columns["n"][place])
-                low[place], high[place] = certain(value, int(columns["ecgs"][place]), n_items)
+                share, n_items = float(estimate[metric][place]), int(columns["n"][place])
+                low[place], high[place] = certain(share, int(columns["ecgs"][place]), n_items)
         columns[metric] = estimate[metric]
         columns[f"{metric}_low"], columns[f"{metric}_high"] = np.where(few, np.nan, low), np.where(few, np.nan, high)
     return pl.DataFrame(columns, schema=SCHEMA).with_columns(pl.col(pl.Float64).fill_nan(None))
