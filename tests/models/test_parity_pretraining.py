@@ -25,7 +25,7 @@ WAV2VEC2 = ("wav2vec2", "wav2vec2_cmsc")
 
 def close(ours: Tensor, golden: Tensor, what: str) -> None:
     tolerance = 2e-5 + 1e-5 * golden[golden.isfinite()].abs().max().item()
-    message = lambda text: f"{what}: {text}"  # noqa: E731
+    message = lambda text: f"{what}: {text}"
     torch.testing.assert_close(ours.to(golden.dtype), golden, atol=tolerance, rtol=0.0, msg=message)
 
 
@@ -71,9 +71,7 @@ class Case:
     def terms(self, out: Prediction, batch: str, cmsc_weight: float = 0.0) -> dict[str, Tensor]:
         """The terms of the loss by their golden names, as the objective adds them up."""
         model, (diversity, penalty) = self.config["model"], self.config["criterion"]["loss_weights"]
-        logits = losses.frame_logits(
-            out.predicted, out.targets, out.codes, self.negatives(batch), model["logit_temp"]
-        )
+        logits = losses.frame_logits(out.predicted, out.targets, out.codes, self.negatives(batch), model["logit_temp"])
         n = out.held.sum()
         n_codes = model["latent_groups"] * model["latent_vars"]
         used = losses.perplexity(out.probabilities, out.held)
@@ -184,7 +182,7 @@ def compare_gradients(case: Case, prefix: str, where: str) -> None:
             torch.testing.assert_close(ours, golden, rtol=1e-4, atol=1e-7, msg=lambda t, k=key: f"{where} {k}: {t}")
         elif key.startswith(f"{prefix}grad."):
             ours, largest = gradients[key.removeprefix(f"{prefix}grad.")], golden.abs().max().item()
-            message: Any = lambda t, k=key: f"{where} {k}: {t}"  # noqa: E731
+            message: Any = lambda t, k=key: f"{where} {k}: {t}"
             torch.testing.assert_close(ours, golden, rtol=0.0, atol=1e-4 * largest, msg=message)
 
 
@@ -231,9 +229,7 @@ def _rows_alone(case: Case, batch: str) -> list[float]:
     moved = []
     for row, n in enumerate(length.tolist()):
         n_frames = int(case.model.n_frames(torch.tensor(n)))
-        alone: Prediction = case.model(
-            source[row : row + 1, :, :n], torch.tensor([n]), mask[row : row + 1, :n_frames]
-        )
+        alone: Prediction = case.model(source[row : row + 1, :, :n], torch.tensor([n]), mask[row : row + 1, :n_frames])
         for key in ("predicted", "targets", "pooled", "energy"):
             ours, theirs = getattr(alone, key)[0], getattr(together, key)[row]
             moved.append(float((ours - theirs).abs().max() / theirs.abs().max()))

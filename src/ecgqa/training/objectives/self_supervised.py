@@ -1,4 +1,4 @@
-"""What all objectives without answers share: ECGs in short segments, changed at random, those of test questions apart."""
+"""What objectives without answers share: short segments of ECGs, changed at random, without those of test questions."""
 
 from __future__ import annotations
 
