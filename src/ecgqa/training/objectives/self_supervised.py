@@ -19,7 +19,7 @@ from ecgqa.models.registry import Task, build_model
 from ecgqa.signals.augment import Augmentations, generator_for
 from ecgqa.store import open_store
 from ecgqa.store.pretraining_rows import pretraining_rows
-from ecgqa.store.segments import SegmentBatch, SegmentLoader
+from ecgqa.store.segments import Pairs, SegmentBatch, SegmentLoader
 from ecgqa.training.distributed import World
 from ecgqa.training.model_file import write_model_file
 from ecgqa.training.objectives.base import Objective
@@ -38,6 +38,8 @@ class SelfSupervisedConfig(Augmentations):
 
     Args:
         seconds: length of the segments that the model sees.
+        pairs: where an objective wants two segments: "consecutive" ones of the same ECG, as published, or those of two
+            "records" of the same patient, where there are.
         valid_share: share of the patients that is kept to watch the loss on and to choose the checkpoint.
         leave_out: ECGs to leave out besides those of the store's own test questions: a question folder, a file of ECG
             ids, another store, or "nothing", which leaves none out.
@@ -45,6 +47,7 @@ class SelfSupervisedConfig(Augmentations):
     """
 
     seconds: float = 5.0
+    pairs: Pairs = "consecutive"
     valid_share: float = 0.05
     leave_out: str | None = None
     leave_out_patients: bool = True
@@ -99,7 +102,16 @@ class SelfSupervised(Objective, ABC):
         return [*self.rows.notes, *short]
 
     def build_model(self) -> nn.Module:
-        return build_model(self.recipe.model_name, self.recipe.model)
+        model = build_model(self.recipe.model_name, self.recipe.model)
+        n_frames = int(model.front_end.n_frames(torch.tensor(self.train.n_samples)))  # type: ignore[union-attr,operator]
+        if n_frames < 2:
+            raise EcgqaError(
+                f"segments of {self.settings.seconds} s are too short for the convolutions",
+                expected="segments of two frames or more",
+                found=f"{self.train.n_samples} samples, {n_frames} frames",
+                fix="--objective.seconds 5",
+            )
+        return model
 
     def write_files(self, folder: Path) -> None:
         write_model_file(folder, self.recipe.model_name, self.recipe.model, {})
@@ -115,6 +127,8 @@ class SelfSupervised(Objective, ABC):
                 batch_size,
                 seconds=self.settings.seconds,
                 n_segments=self.segments_per_ecg,
+                pairs=self.settings.pairs,
+                positives="patient" if self.repaired else "record",
                 shuffle=part == "train",
                 seed=self.recipe.run.seed,
                 rank=world.rank,
