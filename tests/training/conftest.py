@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from ecgqa.sources.synthetic.writer import write_cohort
+from ecgqa.store.build import build_store
 from support.tiny_findings import build_findings_store
 from support.tiny_store import build_tiny_store
 
@@ -28,3 +30,14 @@ def data_for_classification(tmp_path_factory: pytest.TempPathFactory) -> dict[st
     """Ten seconds at 500 Hz, as the shipped recipes expect."""
     store = build_findings_store(tmp_path_factory.mktemp("ten seconds"), fs_hz=500, n_samples=5000)
     return {"data.store": str(store), "data.max_valid_questions": None}
+
+
+@pytest.fixture(scope="session")
+def data_for_wav2vec2(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Synthetic ECGs of forty patients, without questions."""
+    folder = tmp_path_factory.mktemp("synthetic")
+    cohort = write_cohort(folder / "cohort", n_patients=40, workers=1)
+    return {"data.store": str(build_store(folder / "store", records_root=cohort)), "objective.valid_share": 0.2}
+
+
+data_for_cmsc = data_for_simclr = data_for_3kg = data_for_wav2vec2

@@ -26,7 +26,11 @@ class Task(StrEnum):
     PRETRAINING = "pretraining"
 
 
-MODULES = {"ecg_transformer": "ecgqa.models.fusion_transformer"}
+MODULES = {
+    "ecg_transformer": "ecgqa.models.fusion_transformer",
+    "ecg_encoder": "ecgqa.models.pooled_encoder",
+    "wav2vec2": "ecgqa.models.wav2vec2",
+}
 """Where each name is registered, so that naming one model does not import the others."""
 
 

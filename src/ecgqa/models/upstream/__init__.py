@@ -10,7 +10,12 @@ from typing import Any
 from ecgqa.errors import EcgqaError
 from ecgqa.models.upstream.renaming import Renaming
 
-MODULES = {"ecg_language_transformer_classifier": "ecgqa.models.upstream.fusion_transformer"}
+MODULES = {
+    "ecg_language_transformer_classifier": "ecgqa.models.upstream.fusion_transformer",
+    "ecg_transformer": "ecgqa.models.upstream.ecg_encoder",
+    "wav2vec2": "ecgqa.models.upstream.wav2vec2",
+    "wav2vec2_cmsc": "ecgqa.models.upstream.wav2vec2",
+}
 """Where the `ARCHITECTURE` of each of the original's models is, by the original's registered name."""
 
 Values = Mapping[str, Any]
