@@ -203,7 +203,7 @@ def measure_consensus(ecg_id: int, ecg: Ecg, notes: Counter[str]) -> list[Row]:
     from ecgqa.attributes.numeric_features import consensus_features
     from ecgqa.signals.delineation import delineate
 
-    delineation = delineate(ecg, method="ecgqa")
+    delineation = delineate(ecg, method="ecgqa", edge_waves=True)  # medians over few beats: each one counts
     rows: list[Row] = []
     if delineation.n_beats:
         rows += _feature_rows(ecg_id, consensus_features(delineation), notes)

@@ -24,6 +24,8 @@ RUN_ABOVE: Final = {"p": 0.3, "qrs": 0.4, "t": 0.3}
 REFRACTORY_MS: Final = 200.0
 JOIN_MS: Final = 40.0
 """Two pieces of a QRS complex (R and R' of a wide one) are at most this far apart."""
+WHOLE_SHARE: Final = 2 / 3
+"""A complex at the record's very start or end is a beat if it shows more than this share of the usual duration."""
 LONGEST_PR_MS: Final = 480.0
 """A P wave whose middle lies further before the QRS complex did not lead to it (first degree block reaches 400 ms)."""
 COMMON_P: Final = 0.3
@@ -62,11 +64,15 @@ def find_waves(probability: npt.NDArray[np.float32]) -> Waves:
     mass = np.zeros((3, length + 1))
     np.cumsum(level, axis=1, out=mass[:, 1:])
     first, last = _qrs_spans(level[1], mass[1])
+    before = np.maximum(np.concatenate(([0.0], last[:-1])), first - _samples(LONGEST_PR_MS))
+    after = np.concatenate((first[1:], [float(length)]))
+    # A complex that the record's end cuts off bounds the waves of its neighbour, but is no beat.
+    cut = (first == 0) | (last == length)
+    whole = ~cut | (last - first > WHOLE_SHARE * np.median(last - first)) if cut.any() else ~cut
+    first, last, before, after = first[whole], last[whole], before[whole], after[whole]
     if not first.size:
         nothing = np.zeros((3, 1 + len(probability), 0))
         return Waves(nothing, nothing, np.zeros((3, 0)))
-    before = np.maximum(np.concatenate(([0.0], last[:-1])), first - _samples(LONGEST_PR_MS))
-    after = np.concatenate((first[1:], [float(length)]))
     p = _heaviest_spans(level[0], mass[0], before, first, RUN_ABOVE["p"], PRESENT_MS["p"])
     p = _in_rhythm(p, level[0], mass[0], before, first)
     t = _heaviest_spans(level[2], mass[2], last, after, RUN_ABOVE["t"], PRESENT_MS["t"])
