@@ -22,9 +22,10 @@ BURST_MV: Final = 0.05
 """Noise that for a moment rises this far above the usual, and by more than the steady noise itself, is a burst."""
 STEP_MV: Final = 2.0
 """A baseline that jumps this far within a fifth of a second and stays there: an electrode moved."""
-FLAT_SHARE: Final = 0.05
+FLAT_SHARE: Final = 0.1
 """A lead that stands still for this share of the time is not connected."""
-FLAT_MS: Final = 400.0
+FLAT_MS: Final = 1200.0
+"""Shorter stretches occur between the beats of a clean, slow rhythm."""
 _PIECE_MS: Final = 50.0
 _AROUND_MS: Final = 500.0
 _BEAT_SHARE: Final = 0.25
