@@ -133,6 +133,33 @@ def test_few_unclear_p_waves_are_not_believed() -> None:
     assert np.isfinite(find_waves(rows).onset[0, 0]).sum() == 1
 
 
+def levels(qrs: npt.NDArray[np.int64], p_before: npt.NDArray[np.int64], p_level: float) -> npt.NDArray[np.float32]:
+    """(3, T, 4) probabilities: complexes at known samples, each with a P wave that ends so long before it."""
+    level = np.zeros((4, qrs[-1] + 100))
+    for at, before in zip(qrs, p_before, strict=True):
+        level[2, at - 4 : at + 6] = 0.9
+        if before:
+            level[1, at - before - 12 : at - before] = p_level
+    level[0] = 1 - level.sum(axis=0)
+    return np.repeat(level.T[None], 3, axis=0).astype(np.float32)
+
+
+def test_atria_that_beat_on_their_own_lead_to_no_complex() -> None:
+    qrs = np.arange(100, 1000, 100)
+    wandering = np.array([6, 20, 34, 10, 24, 31, 8, 16, 29])
+    assert np.isnan(find_waves(levels(qrs, wandering, 0.9)).onset[0]).all()
+    steady = 10 + wandering // 6
+    assert np.isfinite(find_waves(levels(qrs, steady, 0.9)).onset[0]).all()
+
+
+def test_unclear_p_waves_of_an_irregular_rhythm_are_not_believed() -> None:
+    some = np.array([8, 0, 0, 8, 0, 8, 0, 0, 8])
+    regular, irregular = np.arange(100, 1000, 100), np.array([100, 170, 290, 350, 470, 530, 640, 710, 830])
+    for qrs, believed in ((regular, True), (irregular, False)):
+        found = np.isfinite(find_waves(levels(qrs, some, 0.5)).onset[0, 0])
+        assert found.sum() == (4 if believed else 0)
+
+
 def test_wide_complexes_are_wide() -> None:
     narrow = delineate(made_up(REGULAR), FS_HZ).milliseconds("qrs_onset", "qrs_offset")
     wide = delineate(made_up(REGULAR, width=1.7, p=0.0), FS_HZ).milliseconds("qrs_onset", "qrs_offset")

@@ -28,14 +28,18 @@ WHOLE_SHARE: Final = 2 / 3
 """A complex at the record's very start or end is a beat if it shows more than this share of the usual duration."""
 LONGEST_PR_MS: Final = 480.0
 """A P wave whose middle lies further before the QRS complex did not lead to it (first degree block reaches 400 ms)."""
-COMMON_P: Final = 0.3
 WEAK_P: Final = 0.12
 WEAK_P_MS: Final = 8.0
 SAME_PR_MS: Final = 40.0
-"""If this share of beats has a P wave, runs above this level and mass at the usual PR interval count as one too."""
+"""Where most beats have a P wave, runs above this level and mass at the usual PR interval count as one too."""
 RARE_P: Final = 0.25
+RARE_P_IRREGULAR: Final = 0.5
 CLEAR_P: Final = 0.6
-"""If a smaller share of beats has a P wave, those must reach this mean probability."""
+"""If a smaller share of beats has a P wave, those must reach this mean probability; the limit is higher where …"""
+IRREGULAR: Final = 0.06
+"""… the intervals between beats differ from their median by more than this share of it (median over the intervals)."""
+STEADY_PR_MS: Final = 40.0
+"""Where PR intervals differ from their median by more (median over the beats), no P wave led to its QRS complex."""
 FULL_LEVEL: Final = 0.85
 """Bounds of a wave whose probability stays below this are taken from the probability relative to its greatest."""
 REACH_MS: Final = {"p": 70.0, "qrs": 70.0, "t": 110.0}
@@ -138,21 +142,25 @@ def _in_rhythm(
     """P waves judged by those of the other beats.
 
     Where many beats have a P wave, a weak one at the same distance from its QRS complex is believed; where few have
-    one, those few must be clear (fibrillation waves now and then look like a P wave).
+    one, those few must be clear (fibrillation waves now and then look like a P wave). Atria that beat on their own
+    (third degree block, a ventricular pacemaker) have P waves at any distance: they belong to no beat.
     """
     begin, end = p
     there = np.isfinite(begin)
     n_there = int(there.sum())
-    if n_there == qrs.size or n_there == 0:
+    if n_there == 0:
         return p
-    share = n_there / qrs.size
-    if share < RARE_P:
+    distance = qrs - (begin + end) / 2
+    usual = np.median(distance[there])
+    if np.median(np.abs(distance[there] - usual)) > _samples(STEADY_PR_MS):
+        return np.full_like(begin, np.nan), np.full_like(end, np.nan)
+    interval = np.diff(qrs) if qrs.size > 1 else np.ones(1)
+    irregular = np.median(np.abs(interval / np.median(interval) - 1)) > IRREGULAR
+    if n_there / qrs.size < (RARE_P_IRREGULAR if irregular else RARE_P):
         clear = (mass[end[there].astype(np.intp)] - mass[begin[there].astype(np.intp)]) > CLEAR_P * (end - begin)[there]
         begin[there] = np.where(clear, begin[there], np.nan)
-        return begin, end
-    if n_there >= 2 and share >= COMMON_P:
-        distance = qrs - (begin + end) / 2
-        usual, reach = np.median(distance[there]), _samples(SAME_PR_MS)
+    elif 2 <= n_there < qrs.size:
+        reach = _samples(SAME_PR_MS)
         weak = _heaviest_spans(
             level, mass, np.maximum(low, qrs - usual - reach), qrs - usual + reach, WEAK_P, WEAK_P_MS
         )
