@@ -72,7 +72,7 @@ def find_waves(probability: npt.NDArray[np.float32]) -> Waves:
     after = np.concatenate((first[1:], [float(length)]))
     # A complex that the record's end cuts off bounds the waves of its neighbour, but is no beat.
     cut = (first == 0) | (last == length)
-    whole = ~cut | (last - first > WHOLE_SHARE * np.median(last - first)) if cut.any() else ~cut
+    whole = ~cut | (last - first > WHOLE_SHARE * _median(last - first)) if cut.any() else ~cut
     first, last, before, after = first[whole], last[whole], before[whole], after[whole]
     if not first.size:
         nothing = np.zeros((3, 1 + len(probability), 0))
@@ -151,11 +151,11 @@ def _in_rhythm(
     if n_there == 0:
         return p
     distance = qrs - (begin + end) / 2
-    usual = np.median(distance[there])
-    if np.median(np.abs(distance[there] - usual)) > _samples(STEADY_PR_MS):
+    usual = _median(distance[there])
+    if _median(np.abs(distance[there] - usual)) > _samples(STEADY_PR_MS):
         return np.full_like(begin, np.nan), np.full_like(end, np.nan)
-    interval = np.diff(qrs) if qrs.size > 1 else np.ones(1)
-    irregular = np.median(np.abs(interval / np.median(interval) - 1)) > IRREGULAR
+    interval = qrs[1:] - qrs[:-1]
+    irregular = interval.size > 1 and _median(np.abs(interval / _median(interval) - 1)) > IRREGULAR
     if n_there / qrs.size < (RARE_P_IRREGULAR if irregular else RARE_P):
         clear = (mass[end[there].astype(np.intp)] - mass[begin[there].astype(np.intp)]) > CLEAR_P * (end - begin)[there]
         begin[there] = np.where(clear, begin[there], np.nan)
@@ -166,6 +166,12 @@ def _in_rhythm(
         )
         begin, end = np.where(there, begin, weak[0]), np.where(there, end, weak[1])
     return begin, end
+
+
+def _median(values: Floats) -> float:
+    """Of finite values, at least one; NumPy's own takes ten times as long for a dozen."""
+    ordered = np.sort(values)
+    return float(ordered[(values.size - 1) // 2] + ordered[values.size // 2]) / 2
 
 
 def _mean_level(mass: Floats, begin: Floats, end: Floats) -> Floats:
@@ -199,7 +205,7 @@ def _bounds(probability: npt.NDArray[np.float32], level: Floats, begin: Floats, 
     np.take(probability.reshape(n_leads, -1), at * 4 + (wave + 1), axis=1, out=mass[1:], mode="clip")
     mass *= inside
     greatest = mass.max(axis=-1)
-    np.cumsum(mass, axis=-1, out=mass)
+    mass = mass @ np.triu(np.ones((width, width), dtype=np.float32))  # cumulative sum, in half of np.cumsum's time
     half = 0.5 * mass[..., -1]
     # The first sample that reaches half of the mass, and which part of it is needed.
     reached = np.minimum((mass < half[..., None]).sum(axis=-1), width - 1)
