@@ -1,4 +1,4 @@
-"""Noise by lead and heart axis from the waveform, against the columns of PTB-XL's metadata, where the records are at hand.
+"""Noise by lead and heart axis from the waveform, against the columns of PTB-XL's metadata where that is at hand.
 
 Noise: area under the ROC curve over leads (1 = every lead that the column names measures higher than every other), then
 sensitivity, specificity and number of leads found with the thresholds of `ecgqa.signals.quality`. Thresholds and
@@ -29,7 +29,8 @@ from ecgqa.signals.read import read_ecg
 from ecgqa.sources.metadata_csv import read_csv
 
 LEAST_AREA = {"baseline_drift": 0.88, "static_noise": 0.80, "burst_noise": 0.70, "electrodes_problems": 0.0}
-SAME_AXIS = {"MID": AXES[0], "AXL": AXES[0], "AXR": AXES[0], "LAD": AXES[1], "ALAD": AXES[1], "RAD": AXES[2], "ARAD": AXES[2]}  # fmt: skip
+SAME_AXIS = dict.fromkeys(("MID", "AXL", "AXR"), AXES[0])
+SAME_AXIS |= dict.fromkeys(("LAD", "ALAD"), AXES[1]) | dict.fromkeys(("RAD", "ARAD"), AXES[2])
 """AXL and AXR are the horizontal and the vertical heart; SAG, the sagittal one, has no counterpart."""
 
 
@@ -52,7 +53,10 @@ def main() -> int:
         started = time.process_time()
         quality = signal_quality(ecg)
         spent += time.process_time() - started
-        measured[k], found[k] = measures(quality), [[lead in leads for lead in LEADS] for leads in quality.found().values()]
+        measured[k], found[k] = (
+            measures(quality),
+            [[lead in leads for lead in LEADS] for leads in quality.found().values()],
+        )
         for method, measure in (("consensus", measure_consensus), ("released", measure_released)):
             mine = [(line[2], line[5]) for line in measure(0, ecg, Counter()) if line[1] == "heart_axis"]
             theirs = (row["heart_axis"] or "").strip() or "(empty)"
@@ -107,7 +111,9 @@ def show_axes(method: str, counts: Counter[tuple[str, str]], degrees: dict[str, 
     columns = (*AXES, "none")
     told = {pair: n for pair, n in counts.items() if pair[0] in SAME_AXIS and pair[1] in AXES}
     same = sum(n for (theirs, ours), n in told.items() if SAME_AXIS[theirs] == ours)
-    print(f"\nheart axis, {method}: the same for {same} of {sum(told.values())} ({same / max(sum(told.values()), 1):.1%})")
+    print(
+        f"\nheart axis, {method}: the same for {same} of {sum(told.values())} ({same / max(sum(told.values()), 1):.1%})"
+    )
     print(f"  {'':9s}" + "".join(f"{name.split()[0]:>9s}" for name in columns) + "   degrees (quartiles)")
     for theirs in sorted({pair[0] for pair in counts}, key=lambda name: -sum(counts[name, c] for c in columns)):
         angles = "  ".join(f"{angle:4.0f}" for angle in np.percentile(degrees[theirs] or [np.nan], (25, 50, 75)))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgqa.attributes.build import BuiltAttributes, collect_attributes, read_attributes, vocabulary_of
+from ecgqa.attributes.build import BuiltAttributes, read_attributes, vocabulary_of
 from ecgqa.attributes.measured_noise import noise_rows, noises_to_measure
 from ecgqa.attributes.vocabulary import ANY_NOISE, NOISES
 from ecgqa.attributes.waveform import with_waveforms

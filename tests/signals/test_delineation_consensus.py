@@ -403,7 +403,7 @@ def test_fitting_is_repeatable() -> None:
 
 @pytest.mark.real_data
 def test_annotated_records(real_data: Path) -> None:
-    """F1 against LUDB's marks in lead II, 75 ms to either side; what lies outside of the marked span counts for less."""
+    """F1 against LUDB's marks in lead II, 75 ms to either side; beyond the marked span that much is looked at."""
     from wfdb import rdann
 
     from ecgqa.signals.read import read_ecg

@@ -57,7 +57,7 @@ def waveform_attributes(
     invalid: set[int] | None = None,
     noises: Sequence[str] = (),
 ) -> pl.DataFrame:
-    """Numeric features, heart axis and `noises` of `records` (RECORDS) measured from their waveforms, as ATTRIBUTES rows.
+    """Numeric features, heart axis and `noises` of `records` (RECORDS) from their waveforms, as ATTRIBUTES rows.
 
     An ECG whose lead II cannot be delineated has no numeric features, one of whose I, II or aVF has no measurable QRS
     no axis, one whose waveform is absent or damaged neither; each is counted in `notes`. A feature that no beat shows
@@ -131,9 +131,7 @@ def with_waveforms(
     has_axis = built.attributes.filter(stated)["ecg_id"].unique()
     replaced = pl.col("attribute_type").cast(pl.String).is_in(MEASURED_TYPES) & ~stated
     needed = (pl.col("attribute_type") != AttributeType.HEART_AXIS) | ~pl.col("ecg_id").is_in(has_axis.implode())
-    attributes = pl.concat([stated_rows.filter(~replaced), measured.filter(needed)]).sort(
-        "ecg_id", maintain_order=True
-    )
+    attributes = pl.concat([stated_rows.filter(~replaced), measured.filter(needed)]).sort("ecg_id", maintain_order=True)
     ecg_ids = built.ecg_ids
     if invalid and built.vocabulary == "mimic-iv-ecg":
         notes["ECGs with invalid samples (NaN) are left out"] += len(invalid)

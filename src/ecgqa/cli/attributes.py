@@ -23,7 +23,8 @@ def build(
 
     Reads the metadata (statements with their certainty, noise, extra systoles, stage of infarction, leads named in the
     report), and measures the heart axis, six numeric features (RR, P, PR, QRS, QT, QTc) and, where the source does not
-    state it, noise by lead on the 500 Hz waveforms that are there; a synthetic cohort brings these along in its attributes.parquet. Research use only.
+    state it, noise by lead on the 500 Hz waveforms that are there; a synthetic cohort brings these along in its
+    attributes.parquet. Research use only.
 
     Args:
         records: folder in PTB-XL's layout (holding ptbxl_database.csv), real or synthetic, or of MIMIC-IV-ECG (holding

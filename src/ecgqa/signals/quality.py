@@ -173,11 +173,12 @@ def _size_of_pieces(signal: npt.NDArray[np.float32], piece: int) -> Floats:
     """(n_leads, n_pieces): root mean square of each piece."""
     n_leads, n = signal.shape
     pieces = np.square(signal[:, : n // piece * piece], dtype=np.float64).reshape(n_leads, -1, piece)
-    return np.sqrt(pieces.mean(axis=2))
+    size: Floats = np.sqrt(pieces.mean(axis=2))
+    return size
 
 
 def _beats(size: Floats, recorded: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """(n_pieces,): whether a QRS complex passes: limb and chest leads move together, as noise of one electrode cannot."""
+    """(n_pieces,): whether a QRS complex passes: limb and chest leads move together, unlike noise of an electrode."""
     from scipy.ndimage import maximum_filter1d
 
     share = size / np.maximum(np.quantile(size, _BEATS_TAKE, axis=1), 0.02)[:, None]
