@@ -14,7 +14,7 @@ from ecgqa.models import build_model, make_config
 from ecgqa.models.ecg_encoder import EcgEncoder, EcgEncoderConfig
 from ecgqa.models.layers import masked_mean, nonzero_mean, scale_gradient
 from ecgqa.models.registry import MODULES, describe
-from ecgqa.models.upstream_names import parse_conv_layers
+from ecgqa.models.upstream.settings import parse_conv_layers
 from ecgqa.store.batch import Batch
 
 SMALL: dict[str, dict[str, Any]] = {

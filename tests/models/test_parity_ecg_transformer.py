@@ -14,7 +14,9 @@ from torch import Tensor
 from ecgqa.models.ecg_encoder import EcgEncoder, EcgEncoderConfig
 from ecgqa.models.fusion_transformer import FusionTransformer, FusionTransformerConfig
 from ecgqa.models.layers import nonzero_mean
-from ecgqa.models.upstream_names import encoder_settings, fusion_settings, rename_encoder, rename_fusion
+from ecgqa.models.upstream import architecture
+from ecgqa.models.upstream.renaming import ENCODER, Renaming
+from ecgqa.models.upstream.settings import encoder_settings
 
 pytestmark = pytest.mark.parity
 
@@ -57,7 +59,7 @@ def test_encoder_gives_the_original_numbers(parity_cases: Path) -> None:
     for folder in found:
         config, weights, inputs, outputs = load(folder)
         model = EcgEncoder(EcgEncoderConfig(**encoder_settings(config)), ignore_padding=False).eval()
-        model.load_state_dict(rename_encoder(weights), strict=True)
+        model.load_state_dict(Renaming(ENCODER).ours(weights), strict=True)
         for name in batches(inputs):
             source = inputs[f"{name}.source"]
             length = lengths(inputs.get(f"{name}.padding_mask"), source)
@@ -87,7 +89,7 @@ def test_a_padded_ecg_gives_what_it_gives_alone(parity_cases: Path) -> None:
     for folder in found:
         config, weights, inputs, _ = load(folder)
         model = EcgEncoder(EcgEncoderConfig(**encoder_settings(config))).eval()
-        model.load_state_dict(rename_encoder(weights), strict=True)
+        model.load_state_dict(Renaming(ENCODER).ours(weights), strict=True)
         for name in batches(inputs):
             mask = inputs.get(f"{name}.padding_mask")
             if mask is None:
@@ -103,9 +105,12 @@ def test_a_padded_ecg_gives_what_it_gives_alone(parity_cases: Path) -> None:
 
 def fusion(folder: Path, compat: str) -> tuple[FusionTransformer, dict[str, Tensor], dict[str, Tensor]]:
     config, weights, inputs, outputs = load(folder)
-    settings = FusionTransformerConfig(**fusion_settings(config), compat=compat)  # type: ignore[arg-type]
-    model = FusionTransformer(settings, n_answers=config["num_labels"], vocab_size=config["vocab_size"]).eval()
-    model.load_state_dict(rename_fusion(weights), strict=True)
+    upstream = architecture("ecg_language_transformer_classifier")
+    settings = FusionTransformerConfig(**upstream.settings(config), compat=compat)  # type: ignore[arg-type]
+    model = FusionTransformer(settings, **upstream.sizes(config)).eval()
+    model.load_state_dict(upstream.renaming.ours(weights), strict=True)
+    back = upstream.renaming.theirs(upstream.renaming.ours(weights))
+    assert back.keys() == weights.keys() and all(torch.equal(back[name], weights[name]) for name in weights)
     return model, inputs, outputs
 
 

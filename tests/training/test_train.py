@@ -22,7 +22,7 @@ from ecgqa.errors import EcgqaError
 from ecgqa.training import train
 from ecgqa.training.checkpoint import BEST, LAST, read_tensors
 from ecgqa.training.metrics_log import TIMINGS, read_metrics
-from ecgqa.training.question_answering import QuestionAnswering
+from ecgqa.training.objectives.question_answering import QuestionAnswering
 from support.tiny_recipe import tiny_recipe
 from support.tiny_store import build_tiny_store
 

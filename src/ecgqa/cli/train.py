@@ -43,6 +43,8 @@ def train(words: list[str]) -> None:
     print(f"finished: {folder}")
     print(f"  {counts['updates']:,} updates ({facts['stopped']}) in {facts['elapsed_s']:,.0f} s on {facts['device']}")
     print(f"  best on {recipe.data.valid_split}: {score} after update {best['update']:,} (best.safetensors)")
+    if recipe.objective_name != "question_answering":
+        return
     store = shlex.quote(recipe.data.store)
     predictions = shlex.quote(str(Path(out) / "test.parquet"))
     print(f"next: ecgqa predict {shlex.quote(str(out))} {store} --split test --out {predictions}")
@@ -52,6 +54,7 @@ def _parse(words: list[str]) -> tuple[Any, Path, bool]:
     """The recipe, the run folder and whether to replace it."""
     from ecgqa.cli.parse import Formatter, tidied
     from ecgqa.training.recipe import (
+        Kind,
         assemble,
         check_keys,
         flatten,
@@ -68,11 +71,11 @@ def _parse(words: list[str]) -> tuple[Any, Path, bool]:
     values: dict[str, Any] = read_recipe(source) if source else {}
     name = str(values.pop("name", "run"))
     given = dict(flatten(values))
-    model_name = str(_option(words, "model.name") or given.get("model.name", "ecg_transformer"))
-    check_keys(given, model_name)
-    check_keys([word[2:].partition("=")[0] for word in words if word.startswith("--") and "." in word], model_name)
+    kind = Kind.named_in({key: _option(words, key) or given.get(key) for key in ("model.name", "objective.name")})
+    check_keys(given, kind)
+    check_keys([word[2:].partition("=")[0] for word in words if word.startswith("--") and "." in word], kind)
     parser = recipe_parser(
-        model_name,
+        kind,
         prog="ecgqa train",
         description=DESCRIPTION.format(shipped=", ".join(shipped_recipes())),
         formatter_class=Formatter,

@@ -46,7 +46,6 @@ class FusionTransformerConfig(EcgEncoderConfig):
             positional convolution see zero padding. "pooling": also the second ECG's mean starts at the separator and
             misses its last frame, and means divide by non-zero entries. "published": also padding of the text is read
             as text.
-        separator: id of the token put between two ECGs.
     """
 
     dropout: float = 0.0
@@ -54,7 +53,6 @@ class FusionTransformerConfig(EcgEncoderConfig):
     activation_dropout: float = 0.1
     max_text_tokens: int = 512
     compat: Literal["off", "padding", "pooling", "published"] = "off"
-    separator: int = SEP_ID
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -85,10 +83,12 @@ class FusionTransformer(nn.Module):
     Source: the scratch model of ECG-QA (Oh et al. 2023), from fairseq-signals.
     """
 
-    def __init__(self, config: FusionTransformerConfig, *, n_answers: int, vocab_size: int) -> None:
+    def __init__(
+        self, config: FusionTransformerConfig, *, n_answers: int, vocab_size: int, separator_id: int = SEP_ID
+    ) -> None:
         super().__init__()
         width = config.width
-        self.config = config
+        self.config, self.separator_id = config, separator_id
         self.repairs = COMPAT[config.compat]
         self.front_end = EcgFrontEnd(config, ignore_padding=self.repairs.padding)
         self.positions = ConvolutionalPositions(width, config.positions_kernel, config.positions_groups)
@@ -170,7 +170,7 @@ class FusionTransformer(nn.Module):
             membership = (valid, torch.zeros_like(valid))
         else:
             more, n_more = ecgs[1]
-            separator = self.word_embedding.weight[self.config.separator].expand(len(frames), 1, -1)
+            separator = self.word_embedding.weight[self.separator_id].expand(len(frames), 1, -1)
             x = torch.cat([frames, separator.to(frames.dtype), more], 1)
             ragged = bool((n_frames < frames.shape[1]).any() | (n_more < more.shape[1]).any())
             if self.repairs.padding and ragged:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, is_dataclass
+from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -15,6 +17,15 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound="type[nn.Module]")
 
+
+class Task(StrEnum):
+    """What a model is for, which decides what it is called with and what it returns."""
+
+    QUESTION_ANSWERING = "question answering"
+    CLASSIFICATION = "classification"
+    PRETRAINING = "pretraining"
+
+
 MODULES = {"ecg_transformer": "ecgqa.models.fusion_transformer"}
 """Where each name is registered, so that naming one model does not import the others."""
 
@@ -22,16 +33,27 @@ MODULES = {"ecg_transformer": "ecgqa.models.fusion_transformer"}
 class Entry(NamedTuple):
     config: type
     build: Callable[..., Any]
+    task: Task
+
+    @property
+    def sizes(self) -> dict[str, bool]:
+        """Names of what the constructor takes from the data (vocab_size, ...), and whether it can do without."""
+        parameters = inspect.signature(self.build).parameters.values()
+        return {p.name: p.default is not p.empty for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
 _REGISTRY: dict[str, Entry] = {}
 
 
-def register_model(name: str, config: type) -> Callable[[Model], Model]:
-    """Class decorator: `name` builds this module from an instance of the dataclass `config`."""
+def register_model(name: str, config: type, task: Task = Task.QUESTION_ANSWERING) -> Callable[[Model], Model]:
+    """Class decorator: `name` builds this module from an instance of the dataclass `config`.
+
+    Keyword-only arguments of the constructor are sizes that come from the data, such as `n_answers`; the objective
+    supplies those it knows, and model.json keeps them.
+    """
 
     def register(model: Model) -> Model:
-        _REGISTRY[name] = Entry(config, model)
+        _REGISTRY[name] = Entry(config, model, task)
         return model
 
     return register
@@ -52,6 +74,11 @@ def entry(name: str) -> Entry:
     return _REGISTRY[name]
 
 
+def models_for(task: Task) -> list[str]:
+    """Names of the models made for a task."""
+    return [name for name in sorted(MODULES) if entry(name).task is task]
+
+
 def make_config(name: str, values: Mapping[str, Any]) -> Any:
     """The model's configuration from plain values; raises EcgqaError for unknown or impossible ones."""
     config = entry(name).config
@@ -70,15 +97,25 @@ def make_config(name: str, values: Mapping[str, Any]) -> Any:
         raise EcgqaError(f"{name} cannot be built so: {error}") from None
 
 
-def build_model(name: str, config: Any, *, n_answers: int, vocab_size: int) -> nn.Module:
+def build_model(name: str, config: Any, **sizes: Any) -> nn.Module:
     """A freshly initialised model. `config` is its dataclass or a mapping of the settings that differ from default.
 
-    The module maps a `store.batches.Batch` to logits (B, n_answers) and carries `config`.
+    sizes: what the data decides; of these the model takes those that its constructor names (`Entry.sizes`).
+    The module carries `config`. Raises EcgqaError if a size is lacking.
     """
     if not is_dataclass(config):
         config = make_config(name, config)
-    model: nn.Module = entry(name).build(config, n_answers=n_answers, vocab_size=vocab_size)
+    taken = sizes_taken(name, sizes)
+    lacking = [size for size, optional in entry(name).sizes.items() if not optional and size not in taken]
+    if lacking:
+        raise EcgqaError(f"{name} needs {', '.join(lacking)}", found=f"sizes {', '.join(sizes) or 'none'}")
+    model: nn.Module = entry(name).build(config, **taken)
     return model
+
+
+def sizes_taken(name: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the sizes that the model of this name takes."""
+    return {size: sizes[size] for size in entry(name).sizes if size in sizes}
 
 
 def describe(config: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ecgqa.artefacts import atomic_path
 from ecgqa.errors import EcgqaError
 
 BEST, LAST = "best.safetensors", "last.safetensors"
-_MODEL, _OPTIMIZER = "model.", "optimizer."
+_MODEL, _OPTIMIZER, _AVERAGE = "model.", "optimizer.", "average."
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -64,24 +64,36 @@ def save_best(folder: Path, model: nn.Module, facts: Mapping[str, Any]) -> None:
     write_tensors(folder / BEST, model.state_dict(), facts)
 
 
-def save_last(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, facts: Mapping[str, Any]) -> None:
+def save_last(
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    facts: Mapping[str, Any],
+    average: Mapping[str, Tensor] | None = None,
+) -> None:
     """Write everything that going on needs. One file, so that a kill can never leave two halves of different age.
 
-    No random state is kept: each update seeds its own (see loop.py).
+    No random state is kept: each update seeds its own (see loop.py). average: the moving average of the weights, if
+    one is kept.
     """
     tensors = {_MODEL + name: tensor for name, tensor in model.state_dict().items()}
+    tensors |= {_AVERAGE + name: tensor for name, tensor in (average or {}).items()}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"{_OPTIMIZER}{key}.{name}"] = torch.as_tensor(value)
     write_tensors(folder / LAST, tensors, facts)
 
 
-def load_last(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Put the state that `save_last` wrote into model and optimizer; returns its facts."""
+def load_last(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor] | None = None
+) -> dict[str, Any]:
+    """Put the state that `save_last` wrote into model, optimizer and `average`; returns its facts."""
     path = folder / LAST
     tensors, facts = read_tensors(path)
     weights = {name.removeprefix(_MODEL): value for name, value in tensors.items() if name.startswith(_MODEL)}
     load_weights(model, weights, str(path))
+    for name, mean in (average or {}).items():
+        mean.copy_(tensors.get(_AVERAGE + name, weights[name]))
     state: dict[int, dict[str, Tensor]] = {}
     for index, (name, parameter) in enumerate(model.named_parameters()):
         for key in ("step", "exp_avg", "exp_avg_sq"):
@@ -94,7 +106,20 @@ def load_last(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) 
 
 def load_best(folder: Path, model: nn.Module, which: str = "best") -> dict[str, Any]:
     """Put the weights of the best (or "last") checkpoint of a run into `model`; returns its facts."""
-    path = folder / (BEST if which == "best" else LAST)
-    weights, facts = read_tensors(path, "" if which == "best" else _MODEL)
-    load_weights(model, weights, str(path))
+    weights, facts = read_weights(folder, which)
+    load_weights(model, weights, str(folder))
     return facts
+
+
+def read_weights(folder: Path, which: str = "best") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Weights and facts of the best (or "last") checkpoint of a run folder; raises EcgqaError if there is none."""
+    if which not in ("best", "last"):
+        raise EcgqaError(f"no checkpoint {which!r}", expected="best or last")
+    path = folder / (BEST if which == "best" else LAST)
+    if not path.is_file():
+        raise EcgqaError(
+            f"{folder} holds no trained model yet",
+            expected=path.name,
+            fix="ecgqa train RECIPE --out FOLDER (the first checkpoint comes with the first evaluation)",
+        )
+    return read_tensors(path, "" if which == "best" else _MODEL)

@@ -21,9 +21,11 @@ from ecgqa.progress import progress
 from ecgqa.training.checkpoint import LAST, load_last, save_best, save_last
 from ecgqa.training.distributed import World
 from ecgqa.training.metrics_log import MetricsLog
-from ecgqa.training.objective import Objective
+from ecgqa.training.moving_average import MovingAverage
+from ecgqa.training.objectives.base import Objective
 from ecgqa.training.recipe import Recipe
 from ecgqa.training.schedule import learning_rate
+from ecgqa.training.start import Start
 
 _RANK_STRIDE = 1_000_003  # keeps the dropout of the processes apart
 
@@ -75,6 +77,7 @@ class Trainer:
             weight_decay=recipe.optimizer.weight_decay,
             fused=True,
         )
+        self.average = MovingAverage(self.model, recipe.optimizer.average) if recipe.optimizer.average else None
         self.at = Progress()
         self.replica = self._replicate()
         self._stop = False
@@ -91,8 +94,16 @@ class Trainer:
         """Go on from the folder's last checkpoint; False if it has none yet."""
         if not (self.folder / LAST).is_file():
             return False
-        self.at = Progress(**load_last(self.folder, self.model, self.optimizer)["progress"])
+        weights = self.average.weights if self.average else None
+        self.at = Progress(**load_last(self.folder, self.model, self.optimizer, weights)["progress"])
         return True
+
+    def begin_from(self, start: Start) -> str:
+        """Take over the weights that `start` has for this model; returns a sentence on which."""
+        told = start.put_into(self.model)
+        if self.average:
+            self.average.restart()
+        return told
 
     def run(self) -> Progress:
         """Train to the end; raises Interrupted when asked to stop, with the state saved."""
@@ -117,7 +128,11 @@ class Trainer:
         window_started, window_items, note = time.monotonic(), 0, ""
         while True:
             if at.update and at.evaluated_at != at.update and self._is_due(run.eval_every):
-                note = self._evaluate(log, started)
+                try:
+                    note = self._evaluate(log, started)
+                except Interrupted:
+                    self._save(started)
+                    raise
                 window_started, window_items = time.monotonic(), 0
             if at.update >= self.total or self._ran_dry():
                 self._save(started)
@@ -134,11 +149,11 @@ class Trainer:
                 mean = at.window_loss / at.window_terms
                 if log:
                     lr = self.optimizer.param_groups[0]["lr"]
-                    timing = {"questions_per_s": round(rate, 1), "elapsed_s": round(time.monotonic() - started, 2)}
+                    timing = {"items_per_s": round(rate, 1), "elapsed_s": round(time.monotonic() - started, 2)}
                     log.write("train", at.update, epoch=at.epoch, loss=mean, lr=lr, gradient_norm=norm, **timing)
                 at.window_loss = at.window_terms = 0.0
                 window_started, window_items = time.monotonic(), 0
-                shown_rate = f"{rate:.0f} questions/s"
+                shown_rate = f"{rate:.0f} {self.objective.unit}/s"
             else:
                 shown_rate = ""
             advance(1, " ".join(filter(None, (f"loss {loss:.4f}", note, shown_rate))))
@@ -198,6 +213,8 @@ class Trainer:
         if not (math.isfinite(total_loss) and math.isfinite(norm)):
             self._diverged(group, total_loss / total_terms, norm)
         self.optimizer.step()
+        if self.average:
+            self.average.update(at.update)
         at.window_loss += total_loss
         at.window_terms += total_terms
         return total_loss / total_terms, norm, int(total_items), stop > 0
@@ -220,19 +237,19 @@ class Trainer:
 
         def tick() -> None:
             if self._stop and self.world.size == 1:
-                self._save(started)
                 raise Interrupted
 
-        with self._precision():
-            values = self.objective.evaluate(self.model, self.micro_batch, self.world, tick=tick)
-        score = values[self.objective.monitor]
-        at.evaluated_at = at.update
-        if at.best_score is None or score > at.best_score:
-            at.best_score, at.best_update, at.without_gain = score, at.update, 0
-            if self.world.is_first:
-                save_best(self.folder, self.model, {"update": at.update, **values})
-        else:
-            at.without_gain += 1
+        with self.average.in_place() if self.average else nullcontext():
+            with self._precision():
+                values = self.objective.evaluate(self.model, self.micro_batch, self.world, tick=tick)
+            score = values[self.objective.monitor]
+            at.evaluated_at = at.update
+            if at.best_score is None or score > at.best_score:
+                at.best_score, at.best_update, at.without_gain = score, at.update, 0
+                if self.world.is_first:
+                    save_best(self.folder, self.model, {"update": at.update, **values})
+            else:
+                at.without_gain += 1
         if log:
             log.write("valid", at.update, epoch=at.epoch, **values, elapsed_s=round(time.monotonic() - started, 2))
         self._save(started)
@@ -241,7 +258,8 @@ class Trainer:
     def _save(self, started: float) -> None:
         self.at.elapsed_s = time.monotonic() - started
         if self.world.is_first:
-            save_last(self.folder, self.model, self.optimizer, {"progress": asdict(self.at)})
+            weights = self.average.weights if self.average else None
+            save_last(self.folder, self.model, self.optimizer, {"progress": asdict(self.at)}, weights)
 
     def _precision(self) -> Any:
         if self.recipe.run.precision == "bf16":

@@ -9,7 +9,7 @@ from typing import Any
 from ecgqa.artefacts import write_text
 
 METRICS = "metrics.jsonl"
-TIMINGS = ("questions_per_s", "elapsed_s")
+TIMINGS = ("items_per_s", "elapsed_s")
 """The only values of a line that two equal runs may differ in."""
 
 

@@ -94,33 +94,23 @@ def load_run(folder: str | Path, checkpoint: str = "best") -> tuple[Any, Tokeniz
 
     The folder needs model.json, tokenizer.json, answers.json and the checkpoint: an unfinished run will do.
     """
-    from ecgqa.models.registry import build_model
+    from ecgqa.models.registry import Task
     from ecgqa.models.tokenizer import Tokenizer
-    from ecgqa.training.checkpoint import BEST, LAST, load_best
-    from ecgqa.training.question_answering import ANSWERS, MODEL, TOKENIZER
+    from ecgqa.training.checkpoint import load_best
+    from ecgqa.training.model_file import read_model_file
+    from ecgqa.training.objectives.question_answering import ANSWERS, TOKENIZER
 
     folder = Path(folder)
-    if checkpoint not in ("best", "last"):
-        raise EcgqaError(f"no checkpoint {checkpoint!r}", expected="best or last")
-    if not folder.is_dir():
-        raise EcgqaError(f"no such folder: {folder}", expected="the folder of a training run")
-    path = folder / (BEST if checkpoint == "best" else LAST)
-    if not (folder / MODEL).is_file() or not path.is_file():
-        raise EcgqaError(
-            f"{folder} holds no trained model yet",
-            expected=f"{MODEL} and {path.name}",
-            fix="ecgqa train RECIPE --out FOLDER (the first checkpoint comes with the first evaluation)",
-        )
-    try:
-        described = json.loads((folder / MODEL).read_text(encoding="utf-8"))
-        answers = json.loads((folder / ANSWERS).read_text(encoding="utf-8"))
-        name, config = described["name"], described["config"]
-        sizes = {"n_answers": described["n_answers"], "vocab_size": described["vocab_size"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EcgqaError(f"{folder}: {MODEL} or {ANSWERS} is damaged or missing: {error}") from None
-    model = build_model(name, config, **sizes)
+    described = read_model_file(folder)
+    if described.task is not Task.QUESTION_ANSWERING:
+        raise EcgqaError(f"{folder} holds no model that answers questions", found=f"a model for {described.task}")
+    model = described.build()
     facts = load_best(folder, model, checkpoint)
-    tokenizer = Tokenizer.load(folder / TOKENIZER, config.get("max_text_tokens"))
+    try:
+        answers = json.loads((folder / ANSWERS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EcgqaError(f"{folder / ANSWERS} is damaged or missing: {error}") from None
+    tokenizer = Tokenizer.load(folder / TOKENIZER, described.config.get("max_text_tokens"))
     return model, tokenizer, answers, facts
 
 

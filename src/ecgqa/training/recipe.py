@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ecgqa.errors import EcgqaError
-from ecgqa.models.registry import describe, entry, make_config
+from ecgqa.models.registry import describe, entry, make_config, models_for
+from ecgqa.training.objectives.base import OBJECTIVES, objective_class
 from ecgqa.training.schedule import ScheduleConfig
 
 
@@ -42,20 +43,6 @@ class DataConfig:
 
 
 @dataclass
-class ObjectiveConfig:
-    """What is optimised.
-
-    Args:
-        name: the objective; "question_answering" is binary cross-entropy on answer classes.
-        loss: "all" takes every answer class, as published; "candidates" only those that may answer the question;
-            "questions" also lets every question count the same, however many candidates it has.
-    """
-
-    name: str = "question_answering"
-    loss: Literal["all", "candidates", "questions"] = "all"
-
-
-@dataclass
 class OptimizerConfig:
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019).
 
@@ -65,6 +52,8 @@ class OptimizerConfig:
         eps: added to the root of the second moment.
         weight_decay: decay per update, times the learning rate.
         clip_norm: largest gradient norm; 0 does not clip.
+        average: decay per update of an exponential moving average of the weights, which then is what is evaluated
+            and kept as the best checkpoint; 0 keeps none.
     """
 
     lr: float = 1e-4
@@ -72,6 +61,11 @@ class OptimizerConfig:
     eps: float = 1e-8
     weight_decay: float = 0.0
     clip_norm: float = 0.0
+    average: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.average < 1:
+            raise EcgqaError("optimizer.average lies in [0, 1)", found=str(self.average))
 
 
 @dataclass
@@ -92,6 +86,8 @@ class RunConfig:
         device: "auto", "cpu", "cuda" or "cuda:N".
         threads: CPU threads of PyTorch; null leaves its choice.
         compile: compile the model with torch.compile.
+        start_from: folder of a run, or of an imported checkpoint, whose weights the model starts from, as far as both
+            have the same parts (a pretrained encoder under a new head).
     """
 
     steps: int | None = None
@@ -107,6 +103,7 @@ class RunConfig:
     device: str = "auto"
     threads: int | None = None
     compile: bool = False
+    start_from: str | None = None
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.epochs is None):
@@ -121,7 +118,6 @@ class RunConfig:
 SECTIONS: dict[str, type] = {
     "data": DataConfig,
     "run": RunConfig,
-    "objective": ObjectiveConfig,
     "optimizer": OptimizerConfig,
     "schedule": ScheduleConfig,
 }
@@ -134,19 +130,24 @@ PLACE_ONLY = (
     "run.compile",
     "run.log_every",
     "run.save_every",
+    "run.start_from",
 )
 """Settings that may change between the first start of a run and its resumption: they do not name another run."""
 
 
 @dataclass
 class Recipe:
-    """A complete description of one training run. `model` is the configuration dataclass of `model_name`."""
+    """A complete description of one training run.
+
+    `model` is the configuration dataclass of `model_name`, `objective` that of `objective_name`.
+    """
 
     name: str
     model_name: str
     model: Any
+    objective_name: str
+    objective: Any
     run: RunConfig
-    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
@@ -154,7 +155,9 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, in the layout of the YAML file."""
         sections = {section: describe(getattr(self, section)) for section in SECTIONS}
-        return {"name": self.name, "model": {"name": self.model_name, **describe(self.model)}, **sections}
+        model = {"name": self.model_name, **describe(self.model)}
+        objective = {"name": self.objective_name, **describe(self.objective)}
+        return {"name": self.name, "model": model, "objective": objective, **sections}
 
     def identity(self) -> dict[str, Any]:
         """Dotted settings that decide the outcome of the run."""
@@ -187,7 +190,7 @@ def read_recipe(source: str | Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise EcgqaError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
-        raise EcgqaError(f"{path} is no recipe", expected=f"the sections model, {', '.join(SECTIONS)}")
+        raise EcgqaError(f"{path} is no recipe", expected=f"the sections model, objective, {', '.join(SECTIONS)}")
     values.pop("inputs", None)  # recipe.json of a run folder says what it was made from, too
     values.setdefault("name", path.stem)
     return values
@@ -201,23 +204,56 @@ def make_recipe(values: Mapping[str, Any], overrides: Mapping[str, Any] | None =
     from jsonargparse import ArgumentError
 
     merged = dict(flatten(values)) | dict(overrides or {})
-    model_name = str(merged.get("model.name", "ecg_transformer"))
-    check_keys(merged, model_name)
-    parser = recipe_parser(model_name, exit_on_error=False)
+    kind = Kind.named_in(merged)
+    check_keys(merged, kind)
+    parser = recipe_parser(kind, exit_on_error=False)
     given = unflatten({key: value for key, value in merged.items() if key != "name"})
     try:
         parsed = parser.parse_object(given)
     except (ArgumentError, TypeError, ValueError, KeyError) as error:
         raise EcgqaError(f"the recipe does not fit: {_short(error)}") from None
-    return assemble(str(merged.get("name", model_name)), parsed.as_dict())
+    return assemble(str(merged.get("name", kind.model)), parsed.as_dict())
+
+
+class Kind(NamedTuple):
+    """Names of a recipe's model and objective, which decide what other settings there are."""
+
+    model: str
+    objective: str
+
+    @classmethod
+    def named_in(cls, values: Mapping[str, Any]) -> Kind:
+        """The names in dotted `values`; raises EcgqaError for unknown ones and if they do not belong together."""
+        kind = cls(
+            str(values.get("model.name") or "ecg_transformer"),
+            str(values.get("objective.name") or "question_answering"),
+        )
+        task = objective_class(kind.objective).task
+        if entry(kind.model).task is not task:
+            raise EcgqaError(
+                f"the objective {kind.objective} does not train the model {kind.model}",
+                expected=f"a model for {task}: {', '.join(models_for(task))}",
+                found=f"{kind.model}, a model for {entry(kind.model).task}",
+                fix="set --model.name and --objective.name that belong together",
+            )
+        return kind
+
+    def sections(self) -> dict[str, type]:
+        """The configuration class of every section."""
+        return {
+            "model": entry(self.model).config,
+            "objective": objective_class(self.objective).config,
+            **SECTIONS,
+        }
 
 
 def assemble(name: str, values: dict[str, Any]) -> Recipe:
     """The recipe from one plain mapping per section, whose types are right."""
-    model = dict(values["model"])
-    model_name = model.pop("name")
+    model, objective = dict(values["model"]), dict(values["objective"])
+    kind = Kind(model.pop("name"), objective.pop("name"))
     sections = {section: config(**values[section]) for section, config in SECTIONS.items()}
-    return Recipe(name=name, model_name=model_name, model=make_config(model_name, model), **sections)
+    made = objective_class(kind.objective).config(**objective)
+    return Recipe(name, kind.model, make_config(kind.model, model), kind.objective, made, **sections)
 
 
 def load_recipe(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
@@ -225,33 +261,34 @@ def load_recipe(source: str | Path, overrides: Mapping[str, Any] | None = None) 
     return make_recipe(read_recipe(source), overrides)
 
 
-def recipe_parser(model_name: str, *, exit_on_error: bool = True, **options: Any) -> Any:
-    """A jsonargparse parser with every setting of a recipe for `model_name` as `--section.key`."""
+def recipe_parser(kind: Kind, *, exit_on_error: bool = True, **options: Any) -> Any:
+    """A jsonargparse parser with every setting of a recipe of this kind as `--section.key`."""
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(exit_on_error=exit_on_error, default_env=False, **options)
-    for section, config in SECTIONS.items():
+    parser.add_argument("--model.name", default=kind.model, help="registered name of the architecture")
+    parser.add_argument("--objective.name", default=kind.objective, help="what is optimised")
+    for section, config in kind.sections().items():
         parser.add_class_arguments(config, section)
-    parser.add_argument("--model.name", default=model_name, help="registered name of the architecture")
-    parser.add_class_arguments(entry(model_name).config, "model")
     return parser
 
 
-def known_keys(model_name: str) -> list[str]:
-    """Every dotted key that a recipe for this model may hold."""
-    keys = ["name", "model.name", *(f"model.{item.name}" for item in fields(entry(model_name).config))]
-    return keys + [f"{section}.{item.name}" for section, config in SECTIONS.items() for item in fields(config)]
+def known_keys(kind: Kind) -> list[str]:
+    """Every dotted key that a recipe of this kind may hold."""
+    keys = [f"{section}.{item.name}" for section, config in kind.sections().items() for item in fields(config)]
+    return ["name", "model.name", "objective.name", *keys]
 
 
 def switches() -> list[str]:
-    """Dotted keys that are yes or no, for any model."""
-    every = ((section, item) for section, config in SECTIONS.items() for item in fields(config))
+    """Dotted keys that are yes or no, for any model and objective."""
+    every = [(section, item) for section, config in SECTIONS.items() for item in fields(config)]
+    every += [("objective", item) for name in OBJECTIVES for item in fields(objective_class(name).config)]
     return [f"{section}.{item.name}" for section, item in every if item.type in (bool, "bool")]
 
 
-def check_keys(keys: Mapping[str, Any] | list[str], model_name: str) -> None:
-    """Raise EcgqaError for the first dotted key that no recipe for this model knows."""
-    known = known_keys(model_name)
+def check_keys(keys: Mapping[str, Any] | list[str], kind: Kind) -> None:
+    """Raise EcgqaError for the first dotted key that no recipe of this kind knows."""
+    known = known_keys(kind)
     for key in keys:
         if key in known:
             continue
@@ -262,7 +299,7 @@ def check_keys(keys: Mapping[str, Any] | list[str], model_name: str) -> None:
         section = key.split(".")[0]
         inside = [item for item in known if item.startswith(f"{section}.")] or known
         raise EcgqaError(
-            f"a recipe for {model_name} has no key {key!r}",
+            f"a recipe for {kind.model} has no key {key!r}",
             expected=", ".join(inside),
             fix=f"did you mean {near[0]!r}?" if near else None,
         )

@@ -14,8 +14,9 @@ from ecgqa.errors import EcgqaError
 from ecgqa.training import run_folder
 from ecgqa.training.distributed import World, world
 from ecgqa.training.loop import Trainer
-from ecgqa.training.objective import make_objective
+from ecgqa.training.objectives.base import make_objective
 from ecgqa.training.recipe import Recipe
+from ecgqa.training.start import Start
 
 
 def train(recipe: Recipe, out: str | Path, *, overwrite: bool = False) -> Path:
@@ -43,7 +44,9 @@ def _train(recipe: Recipe, folder: Path, here: World, *, overwrite: bool) -> Non
     again = (folder / run_folder.RECIPE).is_file() and not overwrite
     here.wait()
     objective = make_objective(recipe, folder if again else None)
-    identity = {"settings": recipe.identity(), "inputs": objective.inputs}
+    start = Start.read(recipe.run.start_from) if recipe.run.start_from else None
+    inputs = objective.inputs | ({"start_from": start.digest} if start else {})
+    identity = {"settings": recipe.identity(), "inputs": inputs}
     if here.is_first:
         run_folder.begin(folder, recipe.to_dict(), identity, overwrite=overwrite)
     here.wait()
@@ -53,16 +56,22 @@ def _train(recipe: Recipe, folder: Path, here: World, *, overwrite: bool) -> Non
         return
     trainer = Trainer(recipe, objective, folder, here)
     resumed = trainer.resume()
+    if start and not resumed:
+        told = trainer.begin_from(start)
+        if here.is_first:
+            print(told, file=sys.stderr)
     if here.is_first and resumed:
         print(f"going on from update {trainer.at.update} of {trainer.total}", file=sys.stderr)
     elif here.is_first:
         objective.write_files(folder)
         print(
             f"{recipe.model_name} with {sum(p.numel() for p in trainer.model.parameters()):,} parameters, "
-            f"{objective.n_train:,} training items, {trainer.total} updates of {recipe.run.batch_size} "
+            f"{objective.n_train:,} training {objective.unit}, {trainer.total} updates of {recipe.run.batch_size} "
             f"on {here.size} x {here.device}",
             file=sys.stderr,
         )
+        for note in objective.notes:
+            print(note, file=sys.stderr)
     at = trainer.run()
     if here.is_first:
         stopped = "all updates done" if at.update >= trainer.total else "no gain within the patience"

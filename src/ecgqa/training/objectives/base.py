@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Generator
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
 from ecgqa.errors import EcgqaError
+from ecgqa.models.registry import Task
 from ecgqa.training.distributed import World
 
 if TYPE_CHECKING:
     from ecgqa.training.recipe import Recipe
 
-OBJECTIVES = {"question_answering": "ecgqa.training.question_answering:QuestionAnswering"}
-"""Where each objective is made: a callable of (recipe, run folder or None)."""
+OBJECTIVES = {"question_answering": "ecgqa.training.objectives.question_answering:QuestionAnswering"}
+"""Where the class of each objective is; it is made from (recipe, run folder or None)."""
 
 
 class Objective(Protocol):
     """One way of training. A batch is whatever the objective's own model and loss understand."""
+
+    config: ClassVar[type]
+    """Dataclass of the recipe's section `objective` (its `name` apart)."""
+
+    task: ClassVar[Task]
+    """What the models that it trains are for."""
+
+    unit: ClassVar[str]
+    """What it counts as one training item: "questions", "ECGs"."""
 
     monitor: str
     """Name of the evaluation's value that is maximised."""
@@ -32,6 +43,10 @@ class Objective(Protocol):
     @property
     def n_train(self) -> int:
         """Training items of one epoch."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should be told when training starts, a sentence each."""
 
     def build_model(self) -> nn.Module:
         """A freshly initialised model; the caller has seeded torch."""
@@ -57,11 +72,22 @@ class Objective(Protocol):
         """Values on the validation split, `monitor` among them; calls `tick` between batches."""
 
 
+def objective_class(name: str) -> type[Objective]:
+    """The class of an objective; raises EcgqaError naming the nearest known one."""
+    where = OBJECTIVES.get(name)
+    if where is None:
+        near = difflib.get_close_matches(str(name), OBJECTIVES, n=1)
+        raise EcgqaError(
+            f"no objective is called {name!r}",
+            expected=", ".join(OBJECTIVES),
+            fix=f"did you mean {near[0]!r}?" if near else None,
+        )
+    module, attribute = where.split(":")
+    found: type[Objective] = getattr(import_module(module), attribute)
+    return found
+
+
 def make_objective(recipe: Recipe, folder: Path | None = None) -> Objective:
     """The objective a recipe names. `folder`: a run folder whose own files (tokenizer) are to be used."""
-    where = OBJECTIVES.get(recipe.objective.name)
-    if where is None:
-        raise EcgqaError(f"no objective is called {recipe.objective.name!r}", expected=", ".join(OBJECTIVES))
-    module, name = where.split(":")
-    made: Objective = getattr(import_module(module), name)(recipe, folder)
+    made: Objective = objective_class(recipe.objective_name)(recipe, folder)  # type: ignore[call-arg]
     return made

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ecgqa.store.batch import Batch
-from ecgqa.training.question_answering import answer_losses, exact_match
+from ecgqa.training.objectives.question_answering import answer_losses, exact_match
 
 
 def batch_of(target: Tensor, candidates: Tensor) -> Batch:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import torch
@@ -14,21 +15,37 @@ from torch.nn import functional as F
 
 from ecgqa.artefacts import digest_of, write_json
 from ecgqa.errors import EcgqaError
-from ecgqa.models.registry import build_model, describe
+from ecgqa.models.registry import Task, build_model
 from ecgqa.models.tokenizer import Tokenizer, train_tokenizer
 from ecgqa.store import Store, open_store
 from ecgqa.store.batches import Batch, BatchLoader, QuestionDataset
 from ecgqa.training.distributed import World
+from ecgqa.training.model_file import write_model_file
 
 if TYPE_CHECKING:
     from ecgqa.training.recipe import Recipe
 
-TOKENIZER, ANSWERS, MODEL = "tokenizer.json", "answers.json", "model.json"
+TOKENIZER, ANSWERS = "tokenizer.json", "answers.json"
+
+
+@dataclass
+class QuestionAnsweringConfig:
+    """Binary cross-entropy on answer classes.
+
+    Args:
+        loss: "all" takes every answer class, as published; "candidates" only those that may answer the question;
+            "questions" also lets every question count the same, however many candidates it has.
+    """
+
+    loss: Literal["all", "candidates", "questions"] = "all"
 
 
 class QuestionAnswering:
     """Learns a store's train split and evaluates on its valid split."""
 
+    config = QuestionAnsweringConfig
+    task = Task.QUESTION_ANSWERING
+    unit = "questions"
     monitor = "em_candidates"
 
     def __init__(self, recipe: Recipe, folder: Path | None = None) -> None:
@@ -68,26 +85,22 @@ class QuestionAnswering:
     def n_train(self) -> int:
         return len(self.train)
 
+    @property
+    def notes(self) -> list[str]:
+        return []
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """What the data decides of a model."""
+        return {"n_answers": len(self.store.answers), "vocab_size": self.tokenizer.vocab_size}
+
     def build_model(self) -> nn.Module:
-        return build_model(
-            self.recipe.model_name,
-            self.recipe.model,
-            n_answers=len(self.store.answers),
-            vocab_size=self.tokenizer.vocab_size,
-        )
+        return build_model(self.recipe.model_name, self.recipe.model, **self.sizes)
 
     def write_files(self, folder: Path) -> None:
         self.tokenizer.save(folder / TOKENIZER)
         write_json(folder / ANSWERS, self.store.answers)
-        write_json(
-            folder / MODEL,
-            {
-                "name": self.recipe.model_name,
-                "config": describe(self.recipe.model),
-                "n_answers": len(self.store.answers),
-                "vocab_size": self.tokenizer.vocab_size,
-            },
-        )
+        write_model_file(folder, self.recipe.model_name, self.recipe.model, self.sizes)
 
     def _train_loader(self, batch_size: int, world: World) -> BatchLoader:
         # Kept between epochs: a resident store is copied to the device once.

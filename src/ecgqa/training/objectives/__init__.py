@@ -1,0 +1,1 @@
+"""What can be optimised, one file each: question answering, classification of findings, self-supervised pretraining."""
