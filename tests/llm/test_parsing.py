@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgqa.llm.parsing import parse_reply
 from ecgqa.attributes.vocabulary import Vocabulary, mimic_vocabulary, ptbxl_vocabulary
+from ecgqa.llm.parsing import parse_reply
 from ecgqa.questions.grid import answer_word, question_grid
 from ecgqa.records import LEADS, NONE, Status
 
@@ -68,7 +68,7 @@ CASES: list[tuple[str, list[str], list[str] | Status]] = [
     ("none", LEAD, [NONE]),
     ("[]", LEAD, [NONE]),
     ('["lead V1", "lead V2"]', LEAD, ["lead V1", "lead V2"]),
-    ("Bigeminal pattern (unknown origin, supraventricular, or ventricular), sinus rhythm", RHYTHM, [RHYTHM[1], RHYTHM[3]]),
+    (f"{RHYTHM[1].capitalize()}, sinus rhythm", RHYTHM, [RHYTHM[1], RHYTHM[3]]),
     ("1. Sinus rhythm\n2. Sinus arrhythmia", RHYTHM, ["sinus arrhythmia", "sinus rhythm"]),
     ("- sinus rhythm\n- atrial flutter", RHYTHM, ["sinus rhythm", "atrial flutter"]),
     ("Atrial flutter", RHYTHM, ["atrial flutter"]),

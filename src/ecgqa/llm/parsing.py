@@ -27,8 +27,9 @@ def parse_reply(reply: str, candidates: Sequence[str], vocabulary: Sequence[str]
     """What `reply` answers to a question with these `candidates` (with the literal "none" where that may be said).
 
     A stated final answer ("Answer: …", a JSON value) counts over the text before it; of several, the last. Options are
-    found as whole words, whatever their case, the longest first; lists, markdown and quotes do not matter; lead names may
-    stand without the word lead and as ranges ("V1-V4"). An option denied in its clause ("no sinus rhythm") is not named.
+    found as whole words, whatever their case, the longest first; lists, markdown and quotes do not matter; lead names
+    may stand without the word lead and as ranges ("V1-V4"). An option denied in its clause ("no sinus rhythm") is not
+    named.
     vocabulary: all answers of the data set; one of them named outside the candidates is part of the answer, and so
     wrong. Without any of these the reply is refused (it declines to answer) or unparseable.
     """
@@ -259,13 +260,11 @@ class _Options:
         before = text[max(0, start - 120) : start]
         ends = [match.end() for match in _CLAUSE_END.finditer(before)]
         clause = before[ends[-1] :] if ends else before
-        denial = None
-        for denial in _DENIAL.finditer(clause):
-            pass
-        if denial is None:
+        denials = list(_DENIAL.finditer(clause))
+        if not denials:
             return False
         # "no A or B" denies both; "not A, B" and "A, not B, C" deny only what follows at once.
-        between = clause[denial.end() :]
+        between = clause[denials[-1].end() :]
         return not re.search(r"(?<!\w)(?:yes|only|just|merely)(?!\w)", between, re.IGNORECASE) and not (
             "," in between and not re.search(r"(?<!\w)(?:or|nor|and)(?!\w)", between, re.IGNORECASE)
         )
