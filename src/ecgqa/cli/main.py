@@ -30,6 +30,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "predict": ("ecgqa.cli.predict:predict", "a trained model's answers as prediction rows"),
         "baselines": ("ecgqa.cli.baselines:baselines", "chance, majority and question-only answers as prediction rows"),
     },
+    "Language models": {
+        "llm sample": ("ecgqa.cli.llm:sample", "choose the questions to ask, as a named subset"),
+        "llm run": ("ecgqa.cli.llm:run", "ask a language model; resumable, with a budget"),
+    },
     "Results": {
         "score": ("ecgqa.cli.score:score", "prediction rows -> scores with intervals"),
         "compare": ("ecgqa.cli.compare:compare", "paired test between two runs"),
@@ -98,6 +102,7 @@ def _guarded(action: Callable[[], int]) -> int:
         return _fail(error)
     except ModuleNotFoundError as error:
         extra = {"torch": "train", "tokenizers": "train", "safetensors": "train", "matplotlib": "plot"}
+        extra |= {"inspect_ai": "llm", "openai": "llm"}
         package = (error.name or "").split(".")[0]
         if package not in extra:
             return _fail(error)
