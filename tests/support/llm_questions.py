@@ -27,7 +27,16 @@ def llm_questions(n: int, split: str = "test") -> pl.DataFrame:
         place = number // len(KINDS) % len(candidates)
         two = question_type == "single-query" and place == 1
         answer = options[:2] if two else [candidates[place]]
-        row = (template_id, number, number, question_type, "scp_code", f"Question number {number}?", answer, [number % 97])
+        row = (
+            template_id,
+            number,
+            number,
+            question_type,
+            "scp_code",
+            f"Question number {number}?",
+            answer,
+            [number % 97],
+        )
         rows.append((*row, None, split, "template", candidates))
     return pl.DataFrame(rows, schema=QUESTIONS.polars, orient="row")
 

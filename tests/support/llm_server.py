@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -39,8 +40,12 @@ class LlmServer:
             def do_POST(self) -> None:
                 try:
                     server._serve(self)
-                except (BrokenPipeError, ConnectionResetError):
+                except (OSError, ValueError):  # the client was killed
                     self.close_connection = True
+
+            def handle(self) -> None:
+                with contextlib.suppress(OSError):
+                    super().handle()
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
@@ -57,7 +62,9 @@ class LlmServer:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._http.shutdown()
         self._http.server_close()
 
