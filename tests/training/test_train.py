@@ -181,9 +181,9 @@ def test_a_folder_of_others_is_left_alone(tiny_store: Path, tmp_path: Path) -> N
 
 
 def test_two_runs_at_once_on_one_folder(tiny_store: Path, tmp_path: Path) -> None:
-    from ecgqa.training.run_folder import claimed
+    from ecgqa.run_folder import claimed
 
-    with claimed(tmp_path / "run"), pytest.raises(EcgqaError, match="another process is training"):
+    with claimed(tmp_path / "run"), pytest.raises(EcgqaError, match="another process is at work"):
         train(tiny_recipe(tiny_store), tmp_path / "run")
 
 

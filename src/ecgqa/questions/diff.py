@@ -184,7 +184,7 @@ def _compare(
             by_question.setdefault(asked.question.name, (asked, []))[1].append(row)
     found: list[tuple[Disagreement, Asked]] = []
     for asked, group in by_question.values():
-        evaluation, present = _answers(asked, facts, [row["ecg_id"] for row in group])
+        evaluation, present = answers_from(asked, facts, [row["ecg_id"] for row in group])
         known = present & evaluation.known
         agreement.without_attributes += int((~known).sum())
         agreement.answerable += int(known.sum())
@@ -208,7 +208,7 @@ def _compare(
     yield from sorted(found, key=lambda one: (one[0].split, one[0].sample_id))
 
 
-def _answers(asked: Asked, facts: Facts, ecgs: Sequence[Sequence[int]]) -> tuple[Evaluation, Bools]:
+def answers_from(asked: Asked, facts: Facts, ecgs: Sequence[Sequence[int]]) -> tuple[Evaluation, Bools]:
     """Our answers, and of which rows every ECG is in the table (the others are answered for ECG 0, to be ignored)."""
     n_ecgs = asked.question.template.question_type.n_ecgs
     fitting = np.array([len(ids) == n_ecgs for ids in ecgs])
