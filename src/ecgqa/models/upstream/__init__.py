@@ -10,7 +10,12 @@ from typing import Any
 from ecgqa.errors import EcgqaError
 from ecgqa.models.upstream.renaming import Renaming
 
-MODULES = {"ecg_language_transformer_classifier": "ecgqa.models.upstream.fusion_transformer"}
+MODULES = {
+    "ecg_language_transformer_classifier": "ecgqa.models.upstream.fusion_transformer",
+    "ecg_transformer_classifier": "ecgqa.models.upstream.ecg_classifier",
+    "nejedly2021resnet_classifier": "ecgqa.models.upstream.nejedly2021",
+    "se_wrn_classifier": "ecgqa.models.upstream.se_wrn",
+}
 """Where the `ARCHITECTURE` of each of the original's models is, by the original's registered name."""
 
 Values = Mapping[str, Any]

@@ -36,3 +36,17 @@ def parse_conv_layers(text: str) -> list[ConvLayer]:
     if not layers:
         raise ValueError(f"no convolution layers in {text!r}")
     return layers
+
+
+def parse_integers(text: str) -> list[int]:
+    """`"[15, 9]"` as a list of integers, without evaluating it."""
+    if not re.fullmatch(r"\s*\[\s*\d+(\s*,\s*\d+)*\s*,?\s*\]\s*", text):
+        raise ValueError(f"no list of integers: {text!r}")
+    return [int(number) for number in re.findall(r"\d+", text)]
+
+
+def refuse_other(original: Mapping[str, Any], **only: object) -> None:
+    """Raise ValueError if a setting has another value than the only one that is built here."""
+    for key, value in only.items():
+        if original.get(key, value) != value:
+            raise ValueError(f"{key} {original[key]!r} is not built here, only {value!r}")
