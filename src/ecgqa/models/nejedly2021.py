@@ -98,7 +98,7 @@ class Nejedly2021(nn.Module):
         nn.init.zeros_(self.proj.bias)
 
     def forward(self, ecg: Tensor, length: Tensor, leads: Tensor) -> Tensor:
-        """ecg (B, 12, T) in mV, length (B,) valid samples, leads (B, 12) that are asked about -> logits (B, classes)."""
+        """ecg (B, 12, T) in mV, length (B,) valid samples, leads (B, 12) asked about -> logits (B, classes)."""
         out: Tensor = self.proj(self.pool(ecg, length, leads))
         return out
 
