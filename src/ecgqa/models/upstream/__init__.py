@@ -27,7 +27,9 @@ class Architecture:
 
     model: our registered name. settings: our configuration's values from the original's model configuration. sizes: the
     sizes that the data decides, from the same. renaming: of parameters. published: settings that keep the defects which
-    the published numbers carry. ignored: beginnings of names in old checkpoints that mean nothing.
+    the published numbers carry. ignored: beginnings of names in old checkpoints that mean nothing. from_medvill:
+    settings that replace `published` in a model fine-tuned from MedViLL. original: the way back from the settings that
+    `original_settings` does not know by name.
     """
 
     model: str
@@ -36,6 +38,8 @@ class Architecture:
     renaming: Renaming
     published: dict[str, Any] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
+    from_medvill: dict[str, Any] = field(default_factory=dict)
+    original: Callable[[Values], dict[str, Any]] = field(default=lambda settings: {})
 
 
 def architecture(upstream_name: str) -> Architecture:

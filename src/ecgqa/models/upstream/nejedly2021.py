@@ -29,10 +29,26 @@ def sizes(original: Values) -> dict[str, Any]:
     return {"n_classes": original["num_labels"]}
 
 
+def original(ours: Values) -> dict[str, Any]:
+    return {
+        "num_blocks": ours["n_blocks"],
+        "num_filters": ours["channels"],
+        "kernel_size": str([ours["first_kernel"], ours["kernel"]]),
+        "stride": ours["stride"],
+        "conv_bias": ours["conv_bias"],
+        "final_dropout": ours["dropout"],
+        "use_mha": ours["attention"],
+        "indicate_leads": ours["indicate_leads"],
+        "in_d": 12,
+        "leadwise": False,
+    }
+
+
 ARCHITECTURE = Architecture(
     model="nejedly2021",
     settings=settings,
     sizes=sizes,
     renaming=Renaming([("encoder.conv.", "stem."), ("encoder.bn.", "stem_norm."), ("encoder.blocks.", "blocks.")]),
     published={"compat": "published"},
+    original=original,
 )

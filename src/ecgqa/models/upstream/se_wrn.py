@@ -25,6 +25,20 @@ def sizes(original: Values) -> dict[str, Any]:
     return {"n_classes": original["num_labels"]}
 
 
+def original(ours: Values) -> dict[str, Any]:
+    return {
+        "num_filters": str(list(ours["channels"])),
+        "num_blocks": ours["n_blocks"],
+        "kernel_size": ours["kernel"],
+        "ratio": ours["squeeze"],
+        "conv_bias": ours["conv_bias"],
+        "final_dropout": ours["dropout"],
+        "in_d": 12,
+        "widening_factor": 1,
+        "leadwise": False,
+    }
+
+
 ARCHITECTURE = Architecture(
     model="se_wrn",
     settings=settings,
@@ -38,4 +52,5 @@ ARCHITECTURE = Architecture(
         ]
     ),
     published={"compat": "published"},
+    original=original,
 )
