@@ -15,6 +15,7 @@ from ecgqa.artefacts import MANIFEST
 from ecgqa.errors import EcgqaError
 from ecgqa.models.registry import Task
 from ecgqa.training.checkpoint import BEST, LAST
+from ecgqa.training.checkpoint_import import KIND
 from ecgqa.training.model_file import MODEL, read_model_file
 from ecgqa.training.upstream_checkpoint import UpstreamCheckpoint, models_with
 
@@ -167,7 +168,7 @@ def _of_folder(folder: Path) -> WeightsInfo:
             manifest = dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
             raise EcgqaError(f"{folder / MANIFEST} is damaged: {error}") from None
-    kind = manifest.get("kind", "unfinished run")
+    kind = {"run": "folder of a finished run", KIND: "folder of an imported checkpoint"}
     notes = [f"from {manifest['source']}"] if "source" in manifest else []
     where = shlex.quote(str(folder))
     follows = {
@@ -177,7 +178,7 @@ def _of_folder(folder: Path) -> WeightsInfo:
     }
     return WeightsInfo(
         folder,
-        f"folder of a {kind}" if kind != "unfinished run" else "folder of an unfinished run",
+        kind.get(manifest.get("kind", ""), "folder of an unfinished run"),
         f"{described.name} (for {described.task})",
         {name: value for name, value in shapes.items() if weights.name == BEST or name.startswith("model.")},
         {**described.config, **described.sizes},
