@@ -121,7 +121,7 @@ def _config(described: ModelFile, upstream: str) -> dict[str, Any]:
     """A training configuration that builds the same model in the original; EcgqaError if none does."""
     of = upstream_architecture(upstream)
     ours: Mapping[str, Any] = describe(make_config(described.name, described.config)) | described.sizes
-    model = original_settings(ours) | of.original(ours)
+    model = original_settings(ours) | (of.original(ours) if of.original else {})
     try:
         again = describe(make_config(described.name, {**of.settings(model), **of.published}))
         sizes = of.sizes(model)

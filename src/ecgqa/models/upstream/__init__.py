@@ -39,7 +39,7 @@ class Architecture:
     published: dict[str, Any] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     from_medvill: dict[str, Any] = field(default_factory=dict)
-    original: Callable[[Values], dict[str, Any]] = field(default=lambda settings: {})
+    original: Callable[[Values], dict[str, Any]] | None = None
 
 
 def architecture(upstream_name: str) -> Architecture:
