@@ -55,10 +55,13 @@ def ecgs(lengths: Tensor = LENGTHS, seed: int = 0) -> tuple[Tensor, Tensor, Tens
     return ecg * leads[:, :, None], lengths, leads
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [(name, {}) for name in CLASSIFIERS] + [("nejedly2021", {"first_kernel": 6}), ("nejedly2021", {"stride": 3})],
+)
 @torch.inference_mode()
-def test_a_row_gives_alone_what_it_gives_among_others(name: str) -> None:
-    model, (ecg, length, leads) = model_of(name), ecgs()
+def test_a_row_gives_alone_what_it_gives_among_others(name: str, settings: dict[str, Any]) -> None:
+    model, (ecg, length, leads) = model_of(name, **settings), ecgs()
     together = model(ecg, length, leads)
     assert together.shape == (len(ecg), N_CLASSES)
     for row, n in enumerate(length.tolist()):

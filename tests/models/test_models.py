@@ -144,7 +144,15 @@ def test_a_model_is_rebuilt_from_its_description(name: str) -> None:
     assert torch.equal(model(batch), again.eval()(batch))
 
 
-@pytest.mark.parametrize("settings", [{"decimate": 2}, {"conv_norm": "none"}, {"conv_layers": [(8, 2, 2)] * 4}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"decimate": 2},
+        {"conv_norm": "none"},
+        {"conv_layers": [(8, 2, 2)] * 4},
+        {"conv_layers": [(16, 5, 3)] * 2, "projection": False},
+    ],
+)
 @torch.inference_mode()
 def test_front_ends(settings: dict[str, Any]) -> None:
     model = model_of("ecg_transformer", **settings)

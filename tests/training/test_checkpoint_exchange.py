@@ -376,6 +376,55 @@ def test_an_imported_checkpoint_goes_back_unchanged(tmp_path: Path, upstream: st
     assert all(torch.equal(back["model"][name], tensor) for name, tensor in content["model"].items())
 
 
+@pytest.mark.parametrize(
+    "ours",
+    [
+        3,
+        {"upstream": "se_wrn_classifier"},
+        {"upstream": QA, "config": {"n_layers": "many"}, "sizes": {}, "files": {}},
+        {"upstream": QA, "config": {"x": 1}, "sizes": {"n_answers": 5, "vocab_size": 60}, "files": {}},
+        {"files": {"answers.json": [1, 2, 3, 4, 5]}},
+        {"files": {"answers.json": "abcde"}},
+        {"files": {"tokenizer.json": "{}"}},
+        {"files": {"tokenizer.json": 3}},
+        {"upstream": "\x1b[2Jsystem"},
+        {"config": {"n_layers": 10**9}},
+    ],
+)
+def test_odd_descriptions_in_an_exported_file_are_refused(tmp_path: Path, ours: Any) -> None:
+    export_checkpoint(own_run(tmp_path / "run", QA), tmp_path / "good.pt")
+    content = torch.load(tmp_path / "good.pt", weights_only=True)
+    few = isinstance(ours, dict) and len(ours) == 1
+    content["ecgqa"] = {**content["ecgqa"], **ours} if few and "upstream" not in ours else ours
+    if isinstance(ours, dict) and "\x1b" in ours.get("upstream", ""):
+        content["ecgqa"] = {"upstream": ours["upstream"], "config": {}, "sizes": {}, "files": {}}
+    with pytest.raises(EcgqaError) as caught:
+        import_checkpoint(save(content, tmp_path / "odd.pt"), tmp_path / "out")
+    assert "\x1b" not in str(caught.value) and not (tmp_path / "out").exists()
+
+
+def test_an_encoder_as_wide_as_its_convolutions_has_no_projection(tmp_path: Path) -> None:
+    upstream = "ecg_transformer_classifier"
+    of, settings = architecture(upstream), ORIGINALS[upstream] | {"conv_feature_layers": "[(16, 2, 2)] * 2"}
+    weights = of.renaming.theirs(build_model(of.model, of.settings(settings), n_classes=3).state_dict())
+    assert not any("post_extract_proj" in name for name in weights)
+    content = content_of(upstream) | {"model": weights, "cfg": {"model": {"_name": upstream, **settings}}}
+    import_checkpoint(save(content, tmp_path / "theirs.pt"), tmp_path / "out")
+    logits = read_model_file(tmp_path / "out").build()(
+        torch.randn(2, 12, 80), torch.full((2,), 80), torch.ones(2, 12) > 0
+    )
+    assert logits.shape == (2, 3)
+
+
+@pytest.mark.parametrize("settings", [{"layer_norm_first": True}, {"extractor_mode": "layer_norm"}, {"in_d": 8}])
+def test_variants_that_are_not_built_here_are_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
+    """Some have the same tensors, and would silently compute something else."""
+    content = content_of(QA)
+    content["cfg"]["model"] |= settings
+    with pytest.raises(EcgqaError, match="is not built here"):
+        import_checkpoint(save(content, tmp_path / "checkpoint.pt"), tmp_path / "out")
+
+
 def test_what_the_original_cannot_build_is_not_exported(tmp_path: Path) -> None:
     run = own_run(tmp_path / "run", QA, conv_norm="none")
     with pytest.raises(EcgqaError, match="cannot build") as caught:

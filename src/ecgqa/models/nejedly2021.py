@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ecgqa.models.layers import masked_mean, nonzero_mean, positions_below
-from ecgqa.models.padded import batch_norm, blank, mean_pool, n_after_stride, only_leads, ragged
+from ecgqa.models.padded import batch_norm, blank, mean_pool, n_after, only_leads, ragged
 from ecgqa.models.registry import Task, register_model
 from ecgqa.records import LEADS
 
@@ -22,7 +22,7 @@ class Nejedly2021Config:
     Args:
         n_blocks: residual blocks, each of which shortens the signal by `stride`.
         channels: channels of every convolution.
-        first_kernel: width in samples of the first convolution (odd).
+        first_kernel: width in samples of the first convolution.
         kernel: width of those of the blocks (odd).
         stride: step of the first convolution and of each block.
         conv_bias: whether convolutions have a bias.
@@ -47,8 +47,8 @@ class Nejedly2021Config:
     compat: Literal["off", "published"] = "off"
 
     def __post_init__(self) -> None:
-        if self.first_kernel % 2 == 0 or self.kernel % 2 == 0:
-            raise ValueError("first_kernel and kernel are odd")
+        if self.kernel % 2 == 0:
+            raise ValueError("kernel is odd")
         if self.attention and self.channels % self.n_heads:
             raise ValueError(f"channels {self.channels} is not a multiple of n_heads {self.n_heads}")
         if self.compat not in ("off", "published"):
@@ -69,7 +69,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, n: Tensor | None) -> Tensor:
         """n (B,): valid frames of x; what lies beyond them is zero here and in the output."""
-        n_out = n_after_stride(n, self.stride)
+        n_out = n_after(n, self.stride)
         shortcut = self.idfunc_1(mean_pool(x, n, self.stride))
         x = blank(F.leaky_relu(batch_norm(self.bn1, self.conv1(x), n_out)), n_out)
         x = F.leaky_relu(batch_norm(self.bn2, self.conv2(x), n_out))
@@ -88,7 +88,7 @@ class Nejedly2021(nn.Module):
         super().__init__()
         self.config, self.repaired = config, config.compat == "off"
         d, k = config.channels, config.first_kernel
-        self.stem = nn.Conv1d(len(LEADS), d, k, stride=config.stride, padding=k // 2, bias=config.conv_bias)
+        self.stem = nn.Conv1d(len(LEADS), d, k, stride=config.stride, padding=(k - 1) // 2, bias=config.conv_bias)
         self.stem_norm = nn.BatchNorm1d(d)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_blocks))
         self.dropout = nn.Dropout(config.dropout)
@@ -104,12 +104,12 @@ class Nejedly2021(nn.Module):
 
     def convolve(self, ecg: Tensor, n: Tensor | None) -> tuple[list[Tensor], Tensor | None]:
         """Output (B, channels, frames) of every block, and how many frames of the last are valid (None: all)."""
-        n = n_after_stride(n, self.config.stride)
+        n = n_after(n, self.config.stride, self.config.first_kernel)
         x = blank(F.leaky_relu(batch_norm(self.stem_norm, self.stem(ecg), n)), n)
         outputs = []
         for block in self.blocks:
             x = block(x, n)
-            n = n_after_stride(n, self.config.stride)
+            n = n_after(n, self.config.stride)
             outputs.append(x)
         return outputs, n
 

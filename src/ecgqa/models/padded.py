@@ -19,9 +19,10 @@ def ragged(length: Tensor, ecg: Tensor) -> Tensor | None:
     return length if bool((length < ecg.shape[-1]).any()) else None
 
 
-def n_after_stride(n: Tensor | None, stride: int) -> Tensor | None:
-    """Valid frames (B,) after a layer of this stride whose output has ceil(T / stride) frames."""
-    return None if n is None else torch.div(n + stride - 1, stride, rounding_mode="floor")
+def n_after(n: Tensor | None, stride: int, kernel: int = 1) -> Tensor | None:
+    """Valid frames (B,) after a convolution padded by (kernel - 1) // 2, or after means of `stride` frames."""
+    lost = (kernel - 1) % 2  # an even kernel reaches less far back than forth
+    return None if n is None else torch.div(n - 1 - lost, stride, rounding_mode="floor") + 1
 
 
 def blank(x: Tensor, n: Tensor | None) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ecgqa.models.layers import masked_mean, positions_below
-from ecgqa.models.padded import batch_norm, blank, mean_pool, n_after_stride, only_leads, ragged
+from ecgqa.models.padded import batch_norm, blank, mean_pool, n_after, only_leads, ragged
 from ecgqa.models.registry import Task, register_model
 from ecgqa.records import LEADS
 
@@ -69,7 +69,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, n: Tensor | None) -> Tensor:
         """x (B, channels, L), n (B,): its valid frames; what lies beyond them is zero here and in the output."""
-        n_out = n_after_stride(n, self.stride)
+        n_out = n_after(n, self.stride)
         shortcut = x if self.idfunc_1 is None else self.idfunc_1(mean_pool(x, n, self.stride))
         if self.bn1 is not None:
             x = blank(F.relu(batch_norm(self.bn1, x, n)), n)
@@ -93,7 +93,7 @@ class Group(nn.Module):
         for layer in self.layers:
             assert isinstance(layer, Block)
             x = layer(x, n)
-            n = n_after_stride(n, layer.stride)
+            n = n_after(n, layer.stride)
         return x, n
 
 

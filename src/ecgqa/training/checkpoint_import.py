@@ -16,6 +16,7 @@ from ecgqa.artefacts import artefact_folder, digest_file, digest_of, write_json,
 from ecgqa.errors import EcgqaError
 from ecgqa.models.registry import Task, entry, make_config, sizes_taken
 from ecgqa.models.upstream import Architecture, architecture
+from ecgqa.models.upstream.settings import refuse_other
 from ecgqa.progress import progress
 from ecgqa.training.checkpoint import BEST, write_tensors
 from ecgqa.training.companion_files import TOKENIZER, companions
@@ -124,6 +125,7 @@ def make_plan(
         if checkpoint.ours:
             values, sizes = dict(checkpoint.ours["config"]), dict(checkpoint.ours["sizes"])
         elif original:
+            refuse_other(original, layer_norm_first=False, extractor_mode="default", in_d=12)
             values, sizes = of.settings(original), of.sizes(original)
         else:
             values, sizes = _from_shapes(checkpoint, of)

@@ -40,7 +40,7 @@ def companions(
         if names:
             _check_count(names, sizes.get("n_answers"), answers or "the checkpoint", "answers")
         text = Tokenizer.load(tokenizer).to_json() + "\n" if tokenizer else kept.get(TOKENIZER)
-        if text:
+        if text and "vocab_size" in sizes:
             _check_tokenizer(text, sizes, tokenizer or "the checkpoint")
         return {ANSWERS: names, **({TOKENIZER: text} if "vocab_size" in sizes else {})}
     if task is Task.CLASSIFICATION:
@@ -48,7 +48,12 @@ def companions(
         if classes:
             described = {"items": "published", "fs_hz": PUBLISHED_FS_HZ, "classes": read_names(classes, "classes")}
         if described:
-            _check_count(described["classes"], sizes.get("n_classes"), classes or "the checkpoint", "classes")
+            _check_count(
+                described.get("classes") if isinstance(described, dict) else None,
+                sizes.get("n_classes"),
+                classes or "the checkpoint",
+                "classes",
+            )
         return {CLASSES: described}
     return {}
 
@@ -74,24 +79,27 @@ def read_names(path: str | Path, what: str) -> list[str]:
     return [name for name in names if name != NONE]
 
 
-def _check_count(names: list[str], expected: int | None, where: Any, what: str) -> None:
-    if not isinstance(names, list) or len(names) != expected:
+def _check_count(names: Any, expected: int | None, where: Any, what: str) -> None:
+    if not isinstance(names, list) or len(names) != expected or any(not isinstance(name, str) for name in names):
         raise EcgqaError(
             f"the {what} of {where} are not those of this model",
             expected=f"{expected} {what}, {NONE!r} not counted",
-            found=str(len(names)),
+            found=str(len(names)) if isinstance(names, list) else "no list",
         )
 
 
-def _check_tokenizer(text: str, sizes: Mapping[str, Any], where: Any) -> None:
+def _check_tokenizer(text: Any, sizes: Mapping[str, Any], where: Any) -> None:
     from tokenizers import Tokenizer as Backend
 
-    backend = Backend.from_str(text)
+    try:
+        backend = Backend.from_str(text)
+    except Exception as error:  # the library raises bare Exception for text it cannot use
+        raise EcgqaError(f"the tokenizer of {where} cannot be used: {str(error).splitlines()[0]}") from None
     n_tokens, separator = backend.get_vocab_size(), backend.token_to_id("[SEP]")
     wanted = sizes.get("separator_id", separator)
-    if n_tokens > sizes.get("vocab_size", n_tokens) or separator != wanted:
+    if n_tokens > sizes["vocab_size"] or separator != wanted:
         raise EcgqaError(
             f"the tokenizer of {where} is not that of this model",
-            expected=f"at most {sizes.get('vocab_size'):,} tokens, [SEP] being number {wanted}",
+            expected=f"at most {sizes['vocab_size']:,} tokens, [SEP] being number {wanted}",
             found=f"{n_tokens:,} tokens, [SEP] being number {separator}",
         )

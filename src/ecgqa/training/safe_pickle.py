@@ -26,7 +26,7 @@ class Name:
     name: str
 
     def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
+        return printable(f"{self.module}.{self.name}")
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,12 @@ class Inert:
     of: str
     arguments: tuple[Any, ...] = ()
     state: dict[str, Any] = field(default_factory=dict)
+
+
+def printable(text: str, most: int = 120) -> str:
+    """A stranger's text, fit for a terminal."""
+    shown = "".join(letter if letter.isprintable() else "?" for letter in text[:most])
+    return shown + ("..." if len(text) > most else "")
 
 
 class Refused(EcgqaError):
@@ -316,7 +322,7 @@ class _Reader:
         if kind != "storage" or not isinstance(of, Name) or of.name not in ARRAYS:
             raise Refused("the pickle asks for an outside object that is no array of numbers")
         if type(key) is not str or not key.isalnum() or type(n_values) is not int or n_values < 0 or any(rest):
-            odd = key[:80] if type(key) is str else type(key).__name__
+            odd = printable(key) if type(key) is str else type(key).__name__
             raise Refused(f"the pickle asks for an array under the odd name {odd!r}")
         array = StoredArray(key, ARRAYS[of.name], n_values)
         if self.arrays.setdefault(key, array) != array:

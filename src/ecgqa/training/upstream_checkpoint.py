@@ -14,7 +14,7 @@ from torch import nn
 from ecgqa.errors import EcgqaError
 from ecgqa.models.registry import entry
 from ecgqa.models.upstream import MODULES, Architecture, architecture
-from ecgqa.training.safe_pickle import Inert, StoredTensor
+from ecgqa.training.safe_pickle import Inert, StoredTensor, printable
 from ecgqa.training.torch_file import TorchFile
 
 OURS = "ecgqa"
@@ -48,21 +48,26 @@ class UpstreamCheckpoint:
         if not isinstance(content, dict):
             raise EcgqaError(f"{path} holds no model", expected="the dictionary of a checkpoint")
         weights = next((content[key] for key in ("model", "state_dict") if isinstance(content.get(key), dict)), content)
-        strangers = [key for key, value in weights.items() if not isinstance(value, StoredTensor)]
+        strangers = [
+            key
+            for key, value in weights.items()
+            if not isinstance(value, StoredTensor) or type(key) is not str or not key.isprintable() or len(key) > 500
+        ]
         if not weights or strangers:
             raise EcgqaError(
                 f"{path} holds no model",
                 expected="named tensors under the key 'model'",
-                found=f"the keys {', '.join(str(key)[:40] for key in list(content)[:8])}" if content else "nothing",
+                found=f"the keys {', '.join(printable(str(key), 40) for key in list(content)[:8])}"
+                if content
+                else "nothing",
             )
-        names = [str(name) for name in weights]
-        wrapped = "module." if all(name.startswith("module.") for name in names) else ""
+        wrapped = "module." if all(name.startswith("module.") for name in weights) else ""
         return cls(
             file=file,
-            weights={str(name).removeprefix(wrapped): tensor for name, tensor in weights.items()},
+            weights={name.removeprefix(wrapped): tensor for name, tensor in weights.items()},
             config={} if weights is content else _config(content, Path(path)),
             progress={} if weights is content else _progress(content),
-            ours=plain(content.get(OURS)) or {} if weights is not content else {},
+            ours={} if weights is content else _ours(content, Path(path)),
         )
 
     @property
@@ -75,7 +80,7 @@ class UpstreamCheckpoint:
     def name(self) -> str | None:
         """The original's registered name of the model, if the file states it."""
         stated = self.ours.get("upstream") or self.model_config.get("_name")
-        return str(stated) if stated else None
+        return printable(str(stated)) if stated else None
 
     @property
     def origin(self) -> str | None:
@@ -159,6 +164,16 @@ def _default_pattern(upstream_name: str) -> frozenset[str]:
 
 def _pattern(names: Iterable[str]) -> frozenset[str]:
     return frozenset(re.sub(r"\.\d+(?=\.)", ".N", name) for name in names)
+
+
+def _ours(content: Mapping[Any, Any], path: Path) -> dict[str, Any]:
+    ours = plain(content.get(OURS))
+    if ours is None:
+        return {}
+    kinds = {"upstream": str, "config": dict, "sizes": dict, "files": dict}
+    if not isinstance(ours, dict) or any(not isinstance(ours.get(key), kind) for key, kind in kinds.items()):
+        raise EcgqaError(f"{path} holds an odd description of its model under the key {OURS!r}")
+    return ours
 
 
 def _config(content: Mapping[Any, Any], path: Path) -> dict[str, Any]:
