@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import pickle
+import random
 import struct
 import subprocess
 import tracemalloc
@@ -335,3 +336,25 @@ def test_tensors_come_as_they_were(tmp_path: Path) -> None:
         for name, tensor in tensors.items():
             read = checkpoint.file.tensor(checkpoint.weights[name])
             assert read.dtype == tensor.dtype and read.is_contiguous() and torch.equal(read, tensor), name
+
+
+@pytest.mark.parametrize("layout", ["zip", "stream"])
+def test_files_changed_at_random_are_read_or_refused(tmp_path: Path, layout: str) -> None:
+    """Whatever a broken disk or a stranger makes of a checkpoint, the user gets a message."""
+    path, changed = tmp_path / "good.pt", tmp_path / "changed.pt"
+    content = {"model": {f"layer.{i}": torch.randn(3) for i in range(6)}, "cfg": {"model": {"_name": "x"}}}
+    torch.save(content, path, _use_new_zipfile_serialization=layout == "zip")
+    data, generator, refused = path.read_bytes(), random.Random(5), 0
+    for _ in range(250):
+        spoilt = bytearray(data)
+        for _ in range(generator.choice([1, 2, 5])):
+            place = generator.randrange(len(spoilt))
+            spoilt[place : place + generator.randrange(2, 30)] = bytes([generator.randrange(256)])
+        changed.write_bytes(bytes(spoilt))
+        try:
+            checkpoint = UpstreamCheckpoint.read(changed)
+            for stored_tensor in checkpoint.weights.values():
+                checkpoint.file.tensor(stored_tensor)
+        except EcgqaError:
+            refused += 1
+    assert refused > 100

@@ -135,6 +135,8 @@ class TorchFile:
             raise EcgqaError(
                 f"{self.path} is truncated or damaged: {error}", fix="copy or download the checkpoint again"
             ) from None
+        except OSError as error:  # a place before the beginning of the file, among others
+            raise EcgqaError(f"{self.path} cannot be read: {error.strerror or error}") from None
 
 
 class _Bounded:
