@@ -12,7 +12,7 @@ from ecgqa.errors import EcgqaError
 from ecgqa.models import build_model
 from ecgqa.models.ecg_encoder import EcgEncoder, EcgEncoderConfig
 from ecgqa.models.padded import batch_norm, mean_pool
-from ecgqa.models.registry import Task, describe, entry, make_config, models_for
+from ecgqa.models.registry import MODULES, Task, describe, entry, make_config, models_for
 
 ENCODER = {
     "n_layers": 2,
@@ -28,7 +28,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "nejedly2021": {"n_blocks": 3, "channels": 8, "n_heads": 2, "dropout": 0.0},
     "se_wrn": {"channels": [8, 8, 16], "n_blocks": 2, "squeeze": 4, "block_dropout": 0.0, "dropout": 0.0},
 }
-CLASSIFIERS = models_for(Task.CLASSIFICATION)
+CLASSIFIERS = [name for name in models_for(Task.CLASSIFICATION) if MODULES[name].startswith("ecgqa.")]
 PUBLISHED_PARAMETERS = {"ecg_transformer_classifier": 90_437_075, "nejedly2021": 6_563_127, "se_wrn": 1_361_757}
 N_CLASSES, N_SAMPLES = 7, 241
 LENGTHS = torch.tensor([241, 100, 177, 38])
