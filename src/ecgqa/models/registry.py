@@ -30,6 +30,9 @@ MODULES = {
     "ecg_transformer": "ecgqa.models.fusion_transformer",
     "ecg_encoder": "ecgqa.models.pooled_encoder",
     "wav2vec2": "ecgqa.models.wav2vec2",
+    "ecg_transformer_classifier": "ecgqa.models.ecg_classifier",
+    "nejedly2021": "ecgqa.models.nejedly2021",
+    "se_wrn": "ecgqa.models.se_wrn",
 }
 """Where each name is registered, so that naming one model does not import the others."""
 
