@@ -26,7 +26,12 @@ class Task(StrEnum):
     PRETRAINING = "pretraining"
 
 
-MODULES = {"ecg_transformer": "ecgqa.models.fusion_transformer"}
+MODULES = {
+    "ecg_transformer": "ecgqa.models.fusion_transformer",
+    "blind_transformer": "ecgqa.models.blind_transformer",
+    "deaf_transformer": "ecgqa.models.deaf_transformer",
+    "resnet_lstm": "ecgqa.models.resnet_lstm",
+}
 """Where each name is registered, so that naming one model does not import the others."""
 
 
