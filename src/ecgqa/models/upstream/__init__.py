@@ -18,6 +18,9 @@ MODULES = {
     "ecg_transformer_classifier": "ecgqa.models.upstream.ecg_classifier",
     "nejedly2021resnet_classifier": "ecgqa.models.upstream.nejedly2021",
     "se_wrn_classifier": "ecgqa.models.upstream.se_wrn",
+    "blind_transformer_qa": "ecgqa.models.upstream.blind_transformer",
+    "deaf_transformer_qa": "ecgqa.models.upstream.deaf_transformer",
+    "resnet_lstm_classifier": "ecgqa.models.upstream.resnet_lstm",
 }
 """Where the `ARCHITECTURE` of each of the original's models is, by the original's registered name."""
 
