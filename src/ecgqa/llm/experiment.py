@@ -50,7 +50,7 @@ class Experiment:
         shots: exemplars from the train split, drawn by seed from each question type in turn.
         """
         from ecgqa.evaluation.load import load_questions
-        from ecgqa.records import ATTRIBUTES
+        from ecgqa.records import ATTRIBUTES, FINDINGS
         from ecgqa.tables import read_table
 
         chosen = Subset.read(subset) if subset is not None else None

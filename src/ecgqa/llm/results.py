@@ -23,7 +23,7 @@ def prediction_rows(
     import polars as pl
 
     vocabulary = sorted({name for one in asked for name in one.candidates})
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for one in asked:
         reply = replies.get(one.key)
         if reply is None:

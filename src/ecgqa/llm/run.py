@@ -70,7 +70,7 @@ class Caller:
             batch=self.batch or None,
         )
         # OpenAI's client retries by itself too: tries would multiply.
-        once = {"max_retries": 0} if self.base_url or self.model.startswith("openai") else {}
+        once: dict[str, Any] = {"max_retries": 0} if self.base_url or self.model.startswith("openai") else {}
         try:
             if self.base_url is None:
                 return _discreet(get_model(self.model, config=config, memoize=False, **once))

@@ -1,8 +1,8 @@
 """The symbolic reader: a classifier's findings put into the templates' own predicates. It needs no language model.
 
-Probabilities are shifted so that each class's threshold (chosen on valid) becomes one half, and combined as fuzzy truth:
-"and" is the smaller, "or" the larger, "not" the rest to one. A predicate on them is above one half exactly where the same
-predicate holds on the attributes that pass their thresholds, and the distance tells how sure that is.
+Probabilities are shifted so that each class's threshold (chosen on valid) becomes one half, and combined as fuzzy
+truth: "and" is the smaller, "or" the larger, "not" the rest to one. A predicate on them is above one half exactly where
+the same predicate holds on the attributes that pass their thresholds, and the distance tells how sure that is.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class SymbolicReader:
         """Prediction rows for a QUESTIONS frame; a question that cannot be read has failed."""
         import polars as pl
 
-        rows = []
+        rows: list[tuple[object, ...]] = []
         names = ("sample_id", "split", "version", "template_id", "question", "attribute", "candidates", "ecg_id")
         for sample_id, split, version, template_id, question, attribute, candidates, ecg_ids in questions.select(
             names
@@ -207,7 +207,11 @@ def vocabulary_for(names: Iterable[str]) -> Vocabulary:
 
 
 def oracle_rows(
-    questions: pl.DataFrame, attributes: pl.DataFrame, records: pl.DataFrame, vocabulary: Vocabulary, run: str = "oracle"
+    questions: pl.DataFrame,
+    attributes: pl.DataFrame,
+    records: pl.DataFrame,
+    vocabulary: Vocabulary,
+    run: str = "oracle",
 ) -> pl.DataFrame:
     """Prediction rows that the true attributes give: the ceiling of every reader of findings.
 
@@ -220,7 +224,7 @@ def oracle_rows(
 
     facts = gather_facts(attributes, records, vocabulary)
     reader = AskedReader(vocabulary)
-    rows = []
+    rows: list[tuple[object, ...]] = []
     names = ("sample_id", "split", "version", "template_id", "question", "attribute", "candidates", "ecg_id")
     for sample_id, split, version, template_id, question, attribute, candidates, ecg_ids in questions.select(
         names

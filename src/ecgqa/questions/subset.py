@@ -75,9 +75,8 @@ class Subset:
             if values["kind"] != KIND:
                 raise ValueError(f"kind {values['kind']}")
             ids = tuple(int(number) for number in values["sample_ids"])
-            return cls(
-                *(str(values[key]) for key in ("name", "split", "version")), ids, values["how"], values["digest"]
-            )
+            name, split, version = (str(values[key]) for key in ("name", "split", "version"))
+            return cls(name, split, version, ids, dict(values["how"]), str(values["digest"]))
         except FileNotFoundError:
             raise EcgqaError(f"no such subset: {path}", fix="ecgqa llm sample makes one") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
