@@ -235,7 +235,7 @@ def test_lack_of_memory_names_the_knobs(tiny_store: Path, tmp_path: Path, monkey
         ({"run__device": "gpu"}, "no device"),
         ({"data__train_split": "test2"}, "split"),
         ({"data__version": "paraphrased"}, "paraphrased"),
-        ({"objective__name": "simclr"}, "no objective"),
+        ({"objective__name": "sim_clr"}, "no objective"),
         ({"data__store": ""}, "names no store"),
         ({"data__store": "/nowhere"}, "no such folder"),
     ],
