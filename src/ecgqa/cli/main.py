@@ -28,6 +28,9 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Models": {
         "train": ("ecgqa.cli.train:train", "train a model by a recipe"),
         "predict": ("ecgqa.cli.predict:predict", "a trained model's answers as prediction rows"),
+        "checkpoint import": ("ecgqa.cli.checkpoint:import_", "a checkpoint of the original -> a folder like a run's"),
+        "checkpoint export": ("ecgqa.cli.checkpoint:export", "a run -> a checkpoint in the original's layout"),
+        "checkpoint info": ("ecgqa.cli.checkpoint:info", "what a file or folder of weights holds"),
         "baselines": ("ecgqa.cli.baselines:baselines", "chance, majority and question-only answers as prediction rows"),
         "findings items": ("ecgqa.cli.findings:items", "what a store's questions say of single ECGs"),
         "findings predict": ("ecgqa.cli.findings:predict", "what a trained classifier finds on ECGs"),

@@ -26,7 +26,12 @@ class Task(StrEnum):
     PRETRAINING = "pretraining"
 
 
-MODULES = {"ecg_transformer": "ecgqa.models.fusion_transformer"}
+MODULES = {
+    "ecg_transformer": "ecgqa.models.fusion_transformer",
+    "ecg_transformer_classifier": "ecgqa.models.ecg_classifier",
+    "nejedly2021": "ecgqa.models.nejedly2021",
+    "se_wrn": "ecgqa.models.se_wrn",
+}
 """Where each name is registered, so that naming one model does not import the others."""
 
 
