@@ -117,14 +117,18 @@ class EcgFrontEnd(nn.Module):
             length = torch.div(length - kernel, stride, rounding_mode="floor") + 1
         return length.clamp_min(0)
 
+    def average(self, ecg: Tensor) -> Tensor:
+        """ecg (B, 12, T) as the first convolution sees it: every `decimate` samples averaged into one."""
+        if self.decimate == 1:
+            return ecg
+        whole = ecg.shape[-1] // self.decimate * self.decimate
+        pieces = ecg[..., :whole].reshape(*ecg.shape[:-1], -1, self.decimate)
+        return pieces @ ecg.new_full((self.decimate,), 1.0 / self.decimate)  # on a CPU four times avg_pool1d
+
     def convolve(self, ecg: Tensor, length: Tensor | None) -> list[Tensor]:
         """Output (B, channels, frames) of every block; `length` (B,) in samples, None if nothing is padded."""
-        if self.decimate > 1:
-            whole = ecg.shape[-1] // self.decimate * self.decimate
-            pieces = ecg[..., :whole].reshape(*ecg.shape[:-1], -1, self.decimate)
-            ecg = pieces @ ecg.new_full((self.decimate,), 1.0 / self.decimate)  # on a CPU four times avg_pool1d
         outputs = []
-        x = ecg
+        x = self.average(ecg)
         for index, block in enumerate(self.conv_layers):
             assert isinstance(block, nn.Sequential)
             if index == 0 and length is not None and self.ignore_padding and isinstance(block[2], InstanceNorm):

@@ -26,7 +26,12 @@ class Task(StrEnum):
     PRETRAINING = "pretraining"
 
 
-MODULES = {"ecg_transformer": "ecgqa.models.fusion_transformer"}
+MODULES = {
+    "ecg_transformer": "ecgqa.models.fusion_transformer",
+    "m3ae_pretraining": "ecgqa.models.m3ae_pretraining",
+    "m3ae_qa": "ecgqa.models.m3ae_qa",
+    "medvill_pretraining": "ecgqa.models.medvill",
+}
 """Where each name is registered, so that naming one model does not import the others."""
 
 

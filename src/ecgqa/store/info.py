@@ -25,6 +25,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         "questions": n_questions,
         "by_type": counts["by_type"],
         "answers": counts["answers"],
+        "reports": counts.get("reports", 0),
         "flagged_ecgs": counts["flagged_ecgs"],
         "skipped": {"ecgs": counts["ecgs_skipped"], "questions": counts["questions_skipped"]},
         "bytes": sizes,
@@ -40,7 +41,7 @@ def summary(description: dict[str, Any]) -> str:
     """Two lines: what was packed, and what was left out."""
     lines = [
         f"{description['folder']}: {description['ecgs']:,} ECGs ({description['samples_per_lead']} samples at "
-        f"{description['fs_hz']:g} Hz), {description['questions']:,} questions, "
+        f"{description['fs_hz']:g} Hz), {description['questions']:,} questions, {description['reports']:,} reports, "
         f"{sum(description['bytes'].values()) / 1e6:,.1f} MB"
     ]
     skipped = description["skipped"]

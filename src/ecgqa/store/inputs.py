@@ -16,6 +16,7 @@ from ecgqa.questions.answer_lists import AnswerLists, read_answer_lists
 from ecgqa.questions.layout import dataset_root, shard_files
 from ecgqa.questions.released import read_questions
 from ecgqa.records import RECORDS
+from ecgqa.sources import Source
 
 MAPPED = "mapped"
 """Source name of ECGs that are known by the paths in a mapped data set only."""
@@ -42,6 +43,8 @@ class Recordings:
     frame: pl.DataFrame
     paths: list[str]
     digest: str
+    folder: Source | None = None
+    """The source itself, where the ECGs come from one and not from a mapped data set."""
 
 
 def load_questions(root: Path, splits: Sequence[str] | None, versions: Sequence[str] | None) -> Questions:
@@ -91,7 +94,7 @@ def find_recordings(questions: Questions, records_root: Path | None, rate: str) 
     frame = source.records(rate).filter(pl.col("ecg_id").is_in(wanted.implode())).sort("ecg_id", maintain_order=True)
     frame = _one_path_each(frame, str(records_root))
     paths = [os.path.join(source.root, path) for path in frame["path"]]  # noqa: PTH118  (Path is slow for 10^6 of them)
-    return Recordings(source.name, frame, paths, digest_of([source.name, source.digest(), rate]))
+    return Recordings(source.name, frame, paths, digest_of([source.name, source.digest(), rate]), source)
 
 
 def _one_path_each(frame: pl.DataFrame, where: str) -> pl.DataFrame:
