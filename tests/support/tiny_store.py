@@ -15,18 +15,20 @@ CLASSES = ["no", "none", "normal axis", "left axis deviation", "right axis devia
 FS_HZ, N_SAMPLES = 100, 200
 
 
-def build_tiny_store(root: Path, *, n_ecgs: int = 24, extra_class: str | None = None) -> Path:
+def build_tiny_store(
+    root: Path, *, n_ecgs: int = 24, extra_class: str | None = None, fs_hz: int = FS_HZ, n_samples: int = N_SAMPLES
+) -> Path:
     """Write ECGs and questions below `root` and pack them; returns the store's folder."""
     data, ecgs = root / "data", root / "ecgs"
     ecgs.mkdir(parents=True)
     generator = np.random.default_rng(7)
-    time_s = np.arange(N_SAMPLES) / FS_HZ
+    time_s = np.arange(n_samples) / fs_hz
     for ecg_id in range(1, n_ecgs + 1):
         fast = ecg_id % 2
         wave = np.sin(2 * np.pi * (4 if fast else 2) * time_s)[:, None] * np.linspace(-1, 1, 12)
-        signal = wave + 0.05 * generator.standard_normal((N_SAMPLES, 12))
+        signal = wave + 0.05 * generator.standard_normal((n_samples, 12))
         wfdb.wrsamp(
-            f"{ecg_id:05d}", FS_HZ, ["mV"] * 12, list(LEADS), signal, fmt=["16"] * 12, adc_gain=[1000.0] * 12,
+            f"{ecg_id:05d}", fs_hz, ["mV"] * 12, list(LEADS), signal, fmt=["16"] * 12, adc_gain=[1000.0] * 12,
             baseline=[0] * 12, write_dir=str(ecgs),
         )  # fmt: skip
     classes = sorted([*CLASSES, extra_class] if extra_class else CLASSES)

@@ -66,7 +66,7 @@ class Stream(NamedTuple):
 
 
 class Fused(NamedTuple):
-    """Both streams after the last layer, the ECG stream before the layer asked for, and the pooled pair (B, 2 width)."""
+    """Both streams after the last layer, the ECG stream before the layer asked for, and the pooled (B, 2 width)."""
 
     text: Tensor
     ecg: Tensor

@@ -47,7 +47,7 @@ class Hiding(IntEnum):
 
 
 class MedvillOutput(NamedTuple):
-    """word_logits (n, V) of the n words to be predicted, row after row, and match_logits (B,): do they belong together."""
+    """word_logits (n, V) of the n words to be predicted, row after row; match_logits (B,): do both belong together."""
 
     word_logits: Tensor
     match_logits: Tensor

@@ -10,7 +10,15 @@ from typing import Any
 from ecgqa.errors import EcgqaError
 from ecgqa.models.upstream.renaming import Renaming
 
-MODULES = {"ecg_language_transformer_classifier": "ecgqa.models.upstream.fusion_transformer"}
+MODULES = {
+    "ecg_language_transformer_classifier": "ecgqa.models.upstream.fusion_transformer",
+    "blind_transformer_qa": "ecgqa.models.upstream.blind_transformer",
+    "m3ae": "ecgqa.models.upstream.m3ae",
+    "m3ae_qa": "ecgqa.models.upstream.m3ae_qa",
+    "medvill": "ecgqa.models.upstream.medvill",
+    "deaf_transformer_qa": "ecgqa.models.upstream.deaf_transformer",
+    "resnet_lstm_classifier": "ecgqa.models.upstream.resnet_lstm",
+}
 """Where the `ARCHITECTURE` of each of the original's models is, by the original's registered name."""
 
 Values = Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""The original's M3AE, in pretraining and in question answering."""
+"""The original's M3AE in pretraining; its body serves question answering too."""
 
 from __future__ import annotations
 
@@ -72,19 +72,11 @@ def pretraining_settings(original: Values) -> dict[str, Any]:
     }
 
 
-PRETRAINING = Architecture(
+ARCHITECTURE = Architecture(
     model="m3ae_pretraining",
     settings=pretraining_settings,
     sizes=lambda original: {"vocab_size": original["vocab_size"]},
     renaming=BODY + HEADS,
     published={"compat": "published"},
     ignored=IGNORED,
-)
-QUESTION_ANSWERING = Architecture(
-    model="m3ae_qa",
-    settings=settings,
-    sizes=lambda original: {"n_answers": original["num_labels"], "vocab_size": original["vocab_size"]},
-    renaming=BODY.below("encoder.") + Renaming([("head.", "head.")]),
-    published={"compat": "published"},
-    ignored=tuple(f"encoder.{name}" for name in IGNORED),
 )

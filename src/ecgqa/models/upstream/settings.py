@@ -9,20 +9,26 @@ from typing import Any
 from ecgqa.models.ecg_encoder import ConvLayer
 
 
-def encoder_settings(original: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of `EcgEncoderConfig` that the original's model configuration stands for."""
+def transformer_settings(original: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that sizes the transformer."""
     return {
         "n_layers": original["encoder_layers"],
         "width": original["encoder_embed_dim"],
         "feedforward": original["encoder_ffn_embed_dim"],
         "n_heads": original["encoder_attention_heads"],
-        "conv_layers": parse_conv_layers(original["conv_feature_layers"]),
-        "positions_kernel": original["conv_pos"],
-        "positions_groups": original["conv_pos_groups"],
         "dropout": original["dropout"],
         "attention_dropout": original["attention_dropout"],
         "activation_dropout": original["activation_dropout"],
         "input_dropout": original["dropout_input"],
+    }
+
+
+def encoder_settings(original: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of `EcgEncoderConfig` that the original's model configuration stands for."""
+    return transformer_settings(original) | {
+        "conv_layers": parse_conv_layers(original["conv_feature_layers"]),
+        "positions_kernel": original["conv_pos"],
+        "positions_groups": original["conv_pos_groups"],
         "front_end_gradient": original["feature_grad_mult"],
     }
 
