@@ -29,11 +29,13 @@ class Task(StrEnum):
 MODULES = {
     "blind_transformer": "ecgqa.models.blind_transformer",
     "deaf_transformer": "ecgqa.models.deaf_transformer",
+    "ecg_encoder": "ecgqa.models.pooled_encoder",
     "ecg_transformer": "ecgqa.models.fusion_transformer",
     "m3ae_pretraining": "ecgqa.models.m3ae_pretraining",
     "m3ae_qa": "ecgqa.models.m3ae_qa",
     "medvill_pretraining": "ecgqa.models.medvill",
     "resnet_lstm": "ecgqa.models.resnet_lstm",
+    "wav2vec2": "ecgqa.models.wav2vec2",
 }
 """Where each name is registered, so that naming one model does not import the others."""
 

@@ -18,6 +18,9 @@ MODULES = {
     "medvill": "ecgqa.models.upstream.medvill",
     "deaf_transformer_qa": "ecgqa.models.upstream.deaf_transformer",
     "resnet_lstm_classifier": "ecgqa.models.upstream.resnet_lstm",
+    "ecg_transformer": "ecgqa.models.upstream.ecg_encoder",
+    "wav2vec2": "ecgqa.models.upstream.wav2vec2",
+    "wav2vec2_cmsc": "ecgqa.models.upstream.wav2vec2",
 }
 """Where the `ARCHITECTURE` of each of the original's models is, by the original's registered name."""
 

@@ -21,6 +21,7 @@ from ecgqa.store import Store, open_store
 from ecgqa.store.batches import Batch, BatchLoader, QuestionDataset
 from ecgqa.training.distributed import World
 from ecgqa.training.model_file import write_model_file
+from ecgqa.training.objectives.base import Objective
 
 if TYPE_CHECKING:
     from ecgqa.training.recipe import Recipe
@@ -40,7 +41,7 @@ class QuestionAnsweringConfig:
     loss: Literal["all", "candidates", "questions"] = "all"
 
 
-class QuestionAnswering:
+class QuestionAnswering(Objective):
     """Learns a store's train split and evaluates on its valid split."""
 
     config = QuestionAnsweringConfig
