@@ -5,13 +5,10 @@ The parts inside a layer keep the names of the published weights, so that these 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ecgqa.errors import EcgqaError
 from ecgqa.models.layers import positions_below
 
 LAYER_NORM_EPS = 1e-12
@@ -194,39 +191,3 @@ def bert_init(module: nn.Module) -> None:
         nn.init.normal_(module.weight, std=INIT_STD)
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
-
-
-def read_bert(folder: str | Path) -> dict[str, Tensor]:
-    """Weights of a published BERT under the names of `BertEncoder`, from a folder as the Hugging Face hub keeps it.
-
-    Heads, pooler and old buffers are left out. Raises EcgqaError if the folder holds no such weights.
-    """
-    from safetensors.torch import load_file
-
-    folder = Path(folder)
-    safe, pickled = folder / "model.safetensors", folder / "pytorch_model.bin"
-    try:
-        if safe.is_file():
-            found = load_file(safe)
-        elif pickled.is_file():
-            found = torch.load(pickled, map_location="cpu", weights_only=True)
-        else:
-            raise EcgqaError(
-                f"{folder} holds no weights of BERT",
-                expected=f"{safe.name} or {pickled.name}",
-                fix="name a folder that holds bert-base-uncased",
-            )
-    except EcgqaError:
-        raise
-    except Exception as error:  # the readers raise many kinds for a damaged file
-        raise EcgqaError(f"the weights in {folder} cannot be read: {str(error).splitlines()[0]}") from None
-    weights: dict[str, Tensor] = {}
-    for name, tensor in found.items():
-        name = name.removeprefix("bert.")
-        # The first releases spelled the two tensors of a LayerNorm gamma and beta.
-        name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
-        if name.startswith(("embeddings.", "encoder.layer.")) and not name.endswith("position_ids"):
-            weights[name] = tensor.float()
-    if "embeddings.word_embeddings.weight" not in weights:
-        raise EcgqaError(f"{folder} holds no weights of BERT", found=", ".join(sorted(found)[:3]))
-    return weights

@@ -115,7 +115,7 @@ class FusionBody(nn.Module):
         return words + self.text_positions.weight[: words.shape[1]] + self.token_type.weight[1]
 
     def place_frames(self, x: Tensor, valid: Tensor) -> Tensor:
-        """Frames x (B, L, width), of which valid (B, L) count, with what tells their positions and that they are ECG."""
+        """Frames x (B, L, width), of which valid (B, L) count, with their positions, and told apart from words."""
         if self.ignore_padding:
             x = x.masked_fill(~valid[:, :, None], 0.0)
         return x + self.positions(x) + self.token_type.weight[0]

@@ -54,7 +54,7 @@ class Augmentations:
     published_shift: bool = False
 
     def __post_init__(self) -> None:
-        for item in fields(self):
+        for item in fields(Augmentations):  # not those of what inherits from this
             value = getattr(self, item.name)
             if not isinstance(value, bool) and not item.name.endswith("_mv") and not 0 <= value <= 1:
                 raise EcgqaError(f"{item.name} lies between 0 and 1", found=str(value))

@@ -27,7 +27,7 @@ class ReportBatch(Tensors):
     """B ECGs, each beside a report that is its own or another's.
 
     ecg: float32 (B, 12, T) millivolts, leads in canonical order; 0 where there is no valid sample.
-    ecg_length: int64 (B,) samples per lead that belong to the ECG.
+    length: int64 (B,) samples per lead that belong to the ECG.
     text: int64 (B, L) token ids, padded on the right with 0. text_length: int64 (B,).
     word: int64 (B, L) which word of the text a token belongs to; -1 for special tokens and padding.
     belongs: bool (B,) whether the report is that of the ECG.
@@ -35,7 +35,7 @@ class ReportBatch(Tensors):
     """
 
     ecg: Tensor
-    ecg_length: Tensor
+    length: Tensor
     text: Tensor
     text_length: Tensor
     word: Tensor
@@ -155,11 +155,11 @@ class ReportLoader(Loader[ReportBatch]):
     def make(self, rows: NDArray[np.int64], decoder: Decoder, epoch: int) -> ReportBatch:
         gets = self._gets(epoch)
         text_rows = np.array([gets[row] for row in rows.tolist()], dtype=np.int64)
-        ecg, ecg_length = decoder(rows)
+        ecg, length = decoder(rows)
         texts = [self.reports.tokens(row) for row in text_rows.tolist()]
         return ReportBatch(
             ecg=ecg,
-            ecg_length=ecg_length,
+            length=length,
             text=_padded([ids for ids, _ in texts], 0),
             text_length=torch.tensor([len(ids) for ids, _ in texts]),
             word=_padded([words for _, words in texts], -1),

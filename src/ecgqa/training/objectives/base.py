@@ -22,6 +22,8 @@ OBJECTIVES = {
     "wav2vec2": "ecgqa.training.objectives.wav2vec2:Wav2Vec2Objective",
     "cmsc": "ecgqa.training.objectives.contrastive:Cmsc",
     "simclr": "ecgqa.training.objectives.contrastive:SimClr",
+    "m3ae": "ecgqa.training.objectives.m3ae:M3aeObjective",
+    "medvill": "ecgqa.training.objectives.medvill:MedvillObjective",
     "3kg": "ecgqa.training.objectives.contrastive:ThreeKg",
 }
 """Where the class of each objective is; it is made from (recipe, run folder or None)."""
