@@ -21,6 +21,7 @@ MAINS_HZ = (50.0, 60.0)
 WANDER_HZ = (0.01, 0.2)
 N_WANDERS = 3
 SHIFTED_SHARE = 0.2
+LEAST_SD_MV = 1e-4
 
 
 @dataclass
@@ -54,7 +55,7 @@ class Augmentations:
     published_shift: bool = False
 
     def __post_init__(self) -> None:
-        for item in fields(Augmentations):  # not those of what inherits from this
+        for item in fields(Augmentations):  # not those of a class that adds settings of its own
             value = getattr(self, item.name)
             if not isinstance(value, bool) and not item.name.endswith("_mv") and not 0 <= value <= 1:
                 raise EcgqaError(f"{item.name} lies between 0 and 1", found=str(value))
@@ -201,11 +202,11 @@ def with_limb_leads(ecg: Tensor) -> Tensor:
     return torch.cat([ecg[..., :2, :], limb, ecg[..., 6:, :]], dim=-2)
 
 
-def standardised(ecg: Tensor, length: Tensor, over: str = "lead", eps: float = 1e-6) -> Tensor:
+def standardised(ecg: Tensor, length: Tensor, over: str = "lead") -> Tensor:
     """`ecg` (N, 12, T) with mean 0 and standard deviation 1 over its valid samples; padding and absent leads stay zero.
 
     over: "lead" (what ECG-FM was trained on) or "ecg", all present leads of an ECG together, which keeps their relative
-    size. A lead without any variation becomes zero.
+    size. A lead that varies by less than LEAST_SD_MV becomes zero: what is left of it is rounding.
     """
     if over not in ("lead", "ecg"):
         raise EcgqaError(f"cannot standardise over {over!r}", expected="lead or ecg")
@@ -214,7 +215,7 @@ def standardised(ecg: Tensor, length: Tensor, over: str = "lead", eps: float = 1
     count = inside.sum(axes, keepdim=True).clamp_min(1.0)
     mean = (ecg * inside).sum(axes, keepdim=True) / count
     sd = (((ecg - mean) * inside).square().sum(axes, keepdim=True) / count).sqrt()
-    return scaled(ecg, mean, sd.clamp_min(eps)) * inside
+    return scaled(ecg, mean, sd.clamp_min(LEAST_SD_MV)) * inside * (sd > LEAST_SD_MV)
 
 
 def scaled(ecg: Tensor, mean: Tensor, sd: Tensor) -> Tensor:

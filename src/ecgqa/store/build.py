@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
@@ -31,8 +31,9 @@ SHOWN = 5
 def build_store(
     dest: Path,
     *,
-    questions_root: Path,
+    questions_root: Path | None = None,
     records_root: Path | None = None,
+    ecgs: Literal["all"] | Collection[int] | None = None,
     splits: Sequence[str] | None = None,
     versions: Sequence[str] | None = None,
     missing: Literal["error", "skip"] = "error",
@@ -45,7 +46,9 @@ def build_store(
 ) -> Path:
     """Write the store of the questions below `questions_root` to `dest`; returns `dest`.
 
+    questions_root: None makes a store of ECGs alone.
     records_root: folder of the ECGs; None takes the paths of a mapped data set, else the cache of `ecgqa fetch`.
+    ecgs: ids of ECGs to pack besides those asked about, or "all" of the source; None: all if there are no questions.
     missing: what to do about ECGs that are absent or unreadable: stop, or leave them and their questions out.
     samples: samples per lead; shorter ECGs are padded on the right with INVALID_SAMPLE. None: all must be equal.
     reports: csv (ecg_id, report) of texts that take the place of the source's own reports, such as a translation.
@@ -59,11 +62,13 @@ def build_store(
     for name, number in (("samples", samples), ("workers", workers)):
         if number is not None and number < 1:
             raise EcgqaError(f"{name} must be at least 1", found=str(number))
-    questions = load_questions(Path(questions_root), splits, versions)
-    recordings = find_recordings(questions, Path(records_root) if records_root is not None else None, rate)
+    questions = load_questions(Path(questions_root) if questions_root is not None else None, splits, versions)
+    recordings = find_recordings(questions, Path(records_root) if records_root is not None else None, rate, ecgs)
     written = find_reports(recordings.folder, recordings.frame["ecg_id"], reports)
     n_parallel = workers or min(8, os.cpu_count() or 1)
     config = {"splits": splits, "versions": versions, "missing": missing, "rate": rate, "samples": samples}
+    if ecgs is not None:
+        config["ecgs"] = ecgs if isinstance(ecgs, str) else digest_of(sorted(ecgs))
     inputs = {"questions": questions.digest, "records": recordings.digest, "source": recordings.source}
     if written.height:
         inputs["reports"] = digest_of(written.to_dict(as_series=False))
@@ -89,16 +94,17 @@ def _fill(
     executor: Executor,
     n_parallel: int,
 ) -> None:
-    asked = questions.frame["ecg_id"].explode().unique().sort()
-    lost = _absent(asked, recordings)
+    wanted = pl.concat([questions.ecgs, recordings.extra]).unique()
+    lost = _absent(wanted, recordings)
     if lost and not skip:
-        _refuse(draft, lost, asked.len(), "are missing")
+        _refuse(draft, lost, wanted.len(), "are missing")
     frame = _answerable(questions.frame, lost)
-    keep = recordings.frame["ecg_id"].is_in(frame["ecg_id"].explode().unique().implode())
+    needed = pl.concat([frame["ecg_id"].explode(), recordings.extra.filter(~recordings.extra.is_in(list(lost)))])
+    keep = recordings.frame["ecg_id"].is_in(needed.unique().implode())
     records = recordings.frame.filter(keep)
     paths = [path for path, kept in zip(recordings.paths, keep, strict=True) if kept]
     if not paths:
-        _refuse(draft, lost, asked.len(), "are missing: nothing is left to pack")
+        _refuse(draft, lost, wanted.len(), "are missing: nothing is left to pack")
     form = _form_of(paths, samples)
     _check_space(draft, len(paths) * layout.bytes_per_ecg(form.n_samples))
     with progress("packing ECGs", len(paths), unit="ECGs") as advance:
@@ -135,10 +141,10 @@ def _fill(
     (draft.path / JOURNAL).unlink(missing_ok=True)
 
 
-def _absent(asked: pl.Series, recordings: Recordings) -> dict[int, str]:
-    """ECGs asked about that have no recording: unknown to the source, or without a header file."""
+def _absent(wanted: pl.Series, recordings: Recordings) -> dict[int, str]:
+    """Wanted ECGs that have no recording: unknown to the source, or without a header file."""
     known = recordings.frame["ecg_id"].to_list()
-    lost: dict[int, str] = dict.fromkeys(sorted(set(asked.to_list()) - set(known)), "not listed in the source")
+    lost: dict[int, str] = dict.fromkeys(sorted(set(wanted.to_list()) - set(known)), "not listed in the source")
     for ecg_id, path in zip(known, recordings.paths, strict=True):
         if not os.path.exists(f"{path}.hea"):  # noqa: PTH110  (Path is slow for 10^6 of them)
             lost[ecg_id] = f"no such file: {path}.hea"

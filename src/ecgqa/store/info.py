@@ -39,9 +39,10 @@ def describe(path: str | Path) -> dict[str, Any]:
 
 def summary(description: dict[str, Any]) -> str:
     """Two lines: what was packed, and what was left out."""
+    questions, reports = (f"{description[what]:,}" if description[what] else "no" for what in ("questions", "reports"))
     lines = [
         f"{description['folder']}: {description['ecgs']:,} ECGs ({description['samples_per_lead']} samples at "
-        f"{description['fs_hz']:g} Hz), {description['questions']:,} questions, {description['reports']:,} reports, "
+        f"{description['fs_hz']:g} Hz), {questions} questions, {reports} reports, "
         f"{sum(description['bytes'].values()) / 1e6:,.1f} MB"
     ]
     skipped = description["skipped"]
@@ -55,27 +56,33 @@ def summary(description: dict[str, Any]) -> str:
 
 def details(description: dict[str, Any]) -> str:
     """The whole description as text for a terminal."""
+    flags = ", ".join(f"{kind} {count:,}" for kind, count in description["flagged_ecgs"].items()) or "none"
+    per_question = f", {description['bytes_per_question']:.1f} bytes per question" if description["questions"] else ""
+    return "\n".join(
+        [
+            summary(description),
+            "",
+            *_question_table(description),
+            f"flagged ECGs {flags}",
+            f"on disk      {description['bytes_per_ecg']:,.0f} bytes per ECG{per_question}",
+            f"source       {description['source']}",
+            f"digest       {description['digest'][:16]}",
+        ]
+    )
+
+
+def _question_table(description: dict[str, Any]) -> list[str]:
+    """Questions by type and split, and the number of answers; nothing for a store of ECGs alone."""
+    if not description["questions"]:
+        return []
     columns = sorted({(row["version"], row["split"]) for row in description["by_type"]}, key=_place)
     names = [f"{version} {split}" for version, split in columns]
     types = dict.fromkeys(row["question_type"] for row in description["by_type"])
     number = {(row["question_type"], row["version"], row["split"]): row["questions"] for row in description["by_type"]}
     rows = [[kind, *(f"{number.get((kind, *column), 0):,}" for column in columns)] for kind in types]
     totals = [f"{sum(number.get((kind, *column), 0) for kind in types):,}" for column in columns]
-    flags = ", ".join(f"{kind} {count:,}" for kind, count in description["flagged_ecgs"].items()) or "none"
-    return "\n".join(
-        [
-            summary(description),
-            "",
-            *_aligned([["question type", *names], *rows, ["all", *totals]]),
-            "",
-            f"answers      {description['answers']} classes, none included",
-            f"flagged ECGs {flags}",
-            f"on disk      {description['bytes_per_ecg']:,.0f} bytes per ECG, "
-            f"{description['bytes_per_question']:.1f} bytes per question",
-            f"source       {description['source']}",
-            f"digest       {description['digest'][:16]}",
-        ]
-    )
+    table = _aligned([["question type", *names], *rows, ["all", *totals]])
+    return [*table, "", f"answers      {description['answers']} classes, none included"]
 
 
 def _place(column: tuple[str, str]) -> tuple[bool, int]:

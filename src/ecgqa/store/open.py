@@ -112,7 +112,9 @@ class Store:
             raise EcgqaError(
                 f"{self.folder} holds no {' '.join(filter(None, (version, split)))} questions",
                 found=", ".join(held) or "no questions at all",
-                fix="build the store with --splits and --versions that name them",
+                fix="build the store with --splits and --versions that name them"
+                if held
+                else "ecgqa store build QUESTIONS DEST makes a store with questions",
             )
         lazy = self.scan()
         frame = pl.concat([lazy.slice(part["offset"], part["questions"]).collect() for part in parts], rechunk=True)
