@@ -24,6 +24,19 @@ SMALL: dict[str, dict[str, Any]] = {
     "ecg_transformer": TRANSFORMER | ECG | {"max_text_tokens": 20},
     "blind_transformer": TRANSFORMER | {"max_text_tokens": 20},
     "deaf_transformer": TRANSFORMER | ECG,
+    "m3ae_qa": TRANSFORMER
+    | ECG
+    | {
+        "text_layers": 1,
+        "text_width": 12,
+        "text_feedforward": 24,
+        "text_heads": 2,
+        "fusion_layers": 2,
+        "fusion_width": 16,
+        "fusion_heads": 2,
+        "max_text_tokens": 20,
+        **{f"{part}dropout": 0.0 for part in ("", "attention_", "text_", "fusion_")},
+    },
     "resnet_lstm": {
         "stem_channels": 8,
         "planes": [4, 8],
@@ -131,6 +144,8 @@ def test_questions_may_share_ecgs(name: str, compat: str) -> None:
         ("deaf_transformer", "published", "off", "padded"),
         ("deaf_transformer", "published", "off", "two ECGs"),
         ("deaf_transformer", "published", "off", "mixed"),
+        ("m3ae_qa", "published", "off", "padded"),
+        ("m3ae_qa", "published", "off", "two padded"),
         ("resnet_lstm", "published", "off", "padded"),
     ],
 )
