@@ -182,6 +182,12 @@ def test_what_a_model_looks_at(name: str) -> None:
     assert not matters(target=1 - batch.target, row=batch.row + 1)
 
 
+@torch.inference_mode()
+def test_published_m3ae_cannot_tell_which_ecg_is_the_first() -> None:
+    model, batch = model_of("m3ae_qa", compat="published"), BATCHES["two ECGs"]
+    torch.testing.assert_close(model(batch), model(replace(batch, ecg_of=batch.ecg_of.flip(1))), atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_model_is_rebuilt_from_its_description(name: str) -> None:
     model = model_of(name)

@@ -71,9 +71,7 @@ class Case:
     def terms(self, out: Prediction, batch: str, cmsc_weight: float = 0.0) -> dict[str, Tensor]:
         """The terms of the loss by their golden names, as the objective adds them up."""
         model, (diversity, penalty) = self.config["model"], self.config["criterion"]["loss_weights"]
-        logits = losses.frame_logits(
-            out.predicted, out.targets, out.codes, self.negatives(batch), model["logit_temp"]
-        )
+        logits = losses.frame_logits(out.predicted, out.targets, out.codes, self.negatives(batch), model["logit_temp"])
         n = out.held.sum()
         n_codes = model["latent_groups"] * model["latent_vars"]
         used = losses.perplexity(out.probabilities, out.held)
@@ -231,9 +229,7 @@ def _rows_alone(case: Case, batch: str) -> list[float]:
     moved = []
     for row, n in enumerate(length.tolist()):
         n_frames = int(case.model.n_frames(torch.tensor(n)))
-        alone: Prediction = case.model(
-            source[row : row + 1, :, :n], torch.tensor([n]), mask[row : row + 1, :n_frames]
-        )
+        alone: Prediction = case.model(source[row : row + 1, :, :n], torch.tensor([n]), mask[row : row + 1, :n_frames])
         for key in ("predicted", "targets", "pooled", "energy"):
             ours, theirs = getattr(alone, key)[0], getattr(together, key)[row]
             moved.append(float((ours - theirs).abs().max() / theirs.abs().max()))

@@ -30,7 +30,8 @@ class M3aeConfig(EcgEncoderConfig):
         fusion_heads: their attention heads.
         fusion_dropout: dropout inside them.
         compat: which defects of the published model are kept. "off": none. "published": padding of an ECG is seen by
-            the first normalisation and by the positional convolution.
+            the first normalisation and by the positional convolution, and of two ECGs it cannot be told which is the
+            first.
     """
 
     text_layers: int = 12

@@ -42,11 +42,17 @@ class M3aeQuestionAnswering(M3aeBody):
         return out
 
     def side_by_side(self, ecgs: list[Stream]) -> Stream:
-        """Class vector | first ECG | separator | second ECG; the separator is valid where there is a second ECG."""
+        """Class vector | first ECG | separator | second ECG; the separator is valid where there is a second ECG.
+
+        Nothing behind the positional convolution knows of places, so the separator alone would not tell which ECG comes
+        first: repaired, it is added to every frame of the second.
+        """
         first, *more = ecgs
         separator = self.separator.to(first.x.dtype).expand(len(first.x), 1, -1)
         has_second = torch.zeros_like(first.valid[:, :1])
         if more:
             has_second = more[0].valid.any(1, keepdim=True)
+            if self.repaired:
+                more = [Stream(more[0].x + separator, more[0].valid)]
         x = torch.cat([first.x, separator, *(one.x for one in more)], 1)
         return self.with_class(x, torch.cat([first.valid, has_second, *(one.valid for one in more)], 1))
