@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+from torch import nn
+
 from ecgqa.artefacts import digest_of
 from ecgqa.errors import EcgqaError
-from ecgqa.models.tokenizer import Tokenizer, train_tokenizer
 from ecgqa.store.report_batches import ReportLoader, Reports
 from ecgqa.training.objectives.pretraining import Pretraining, PretrainingConfig
-from ecgqa.training.objectives.question_answering import TOKENIZER
+from ecgqa.training.text import OWN, TOKENIZER, choose_tokenizer, start_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +55,11 @@ class EcgTextPretraining(Pretraining, ABC):
 
     def __init__(self, recipe: Recipe, folder: Path | None = None) -> None:
         super().__init__(recipe, folder)
-        self.tokenizer = self._tokenizer(folder)
+        self.folder = folder
+        self.tokenizer = choose_tokenizer(recipe, self._texts, folder, mask=self.masks_in_text).limited(
+            recipe.model.max_text_tokens
+        )
+        self._words: str | None = None
         self.reports = Reports(self.store, self.tokenizer.encode_words)
         self.usable = {"train": self._usable(self.rows.train), "valid": self._usable(self.rows.valid)}
         if not len(self.usable["train"]):
@@ -64,24 +70,18 @@ class EcgTextPretraining(Pretraining, ABC):
             )
         self.require_valid(self.usable["valid"])
 
-    def _tokenizer(self, folder: Path | None) -> Tokenizer:
-        longest = self.recipe.model.max_text_tokens
-        if folder is not None and (folder / TOKENIZER).is_file():
-            return Tokenizer.load(folder / TOKENIZER, longest)
-        learned = set(self.rows.train.tolist())
-        reports = self.store.reports
-        texts = [
-            text for row, text in zip(reports["ecg_row"].to_list(), reports["text"].to_list(), strict=True)
-            if row in learned
-        ]  # fmt: skip
-        return train_tokenizer(texts, self.recipe.data.vocab_size, mask=self.masks_in_text).limited(longest)
+    def _texts(self) -> list[str]:
+        learned = pl.Series(self.rows.train)
+        return self.store.reports.filter(pl.col("ecg_row").is_in(learned.implode()))["text"].to_list()
 
     def _usable(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         return rows[self.reports.n_tokens(rows) >= self.settings.min_tokens]
 
     @property
     def inputs(self) -> dict[str, Any]:
-        return super().inputs | {"tokenizer": digest_of(self.tokenizer.to_json())}
+        # The digest stands for data.tokenizer, so that a run can go on where that folder is not.
+        pieces = {} if self.recipe.data.tokenizer == OWN else {"tokenizer": digest_of(self.tokenizer.to_json())}
+        return super().inputs | pieces
 
     @property
     def n_train(self) -> int:
@@ -92,11 +92,16 @@ class EcgTextPretraining(Pretraining, ABC):
         rows = len(self.rows.train) + len(self.rows.valid)
         without = rows - sum(map(len, self.usable.values()))
         few = [f"{without:,} of them without a report of {self.settings.min_tokens} tokens"] if without else []
-        return [*self.rows.notes, *few]
+        return [*self.rows.notes, *few, *([self._words] if self._words else [])]
 
     @property
     def sizes(self) -> dict[str, Any]:
         return {"vocab_size": self.tokenizer.vocab_size}
+
+    def build_model(self) -> nn.Module:
+        model = super().build_model()
+        self._words = start_words(model, self.recipe.data, self.folder)
+        return model
 
     def write_files(self, folder: Path) -> None:
         self.tokenizer.save(folder / TOKENIZER)
