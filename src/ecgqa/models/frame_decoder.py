@@ -54,6 +54,7 @@ class FrameDecoder(nn.Module):
         super().__init__()
         self.embed = nn.Linear(width_in, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.positions: Tensor
         self.register_buffer("positions", sinusoids(positions, width)[None])
         self.blocks = nn.ModuleList(_Block(width, n_heads) for _ in range(n_layers))
         self.norm = nn.LayerNorm(width)

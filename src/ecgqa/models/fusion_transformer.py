@@ -118,7 +118,8 @@ class FusionBody(nn.Module):
         """Frames x (B, L, width), of which valid (B, L) count, with their positions, and told apart from words."""
         if self.ignore_padding:
             x = x.masked_fill(~valid[:, :, None], 0.0)
-        return x + self.positions(x) + self.token_type.weight[0]
+        out: Tensor = x + self.positions(x) + self.token_type.weight[0]
+        return out
 
     def frames(self, ecg: Tensor, length: Tensor) -> Frames:
         """The front end over ecg (n, 12, T) in mV, of which length (n,) samples are valid."""

@@ -52,12 +52,12 @@ class M3aePretrainingConfig(M3aeConfig):
 class Kept(NamedTuple):
     """Which frames remain of an ECG.
 
-    order int64 (B, most kept): numbers of the kept frames, in the order of the sequence. count int64 (B,) how many of
+    order int64 (B, most kept): numbers of the kept frames, in the order of the sequence. n_kept int64 (B,) how many of
     them are valid. place int64 (B, frames): where each frame stands, kept ones first. removed bool (B, frames).
     """
 
     order: Tensor
-    count: Tensor
+    n_kept: Tensor
     place: Tensor
     removed: Tensor
 
@@ -90,6 +90,10 @@ class M3aePretraining(M3aeBody):
         self.match_head = nn.Linear(2 * config.fusion_width, 2)
         self.match_head.apply(bert_init)
 
+    def n_frames(self, n_samples: int) -> int:
+        """Frames of an ECG of so many samples."""
+        return int(self.ecg_encoder.front_end.n_frames(torch.tensor(n_samples)))
+
     def forward(self, ecg: Tensor, ecg_length: Tensor, text: Tensor, text_length: Tensor, noise: Tensor) -> M3aeOutput:
         """What the heads say of ECGs (B, 12, T) in mV and texts (B, L) some of whose words are hidden already.
 
@@ -98,12 +102,12 @@ class M3aePretraining(M3aeBody):
         frames, n_frames = self.embed(ecg, ecg_length)
         kept = self.keep(noise[:, : frames.shape[1]], n_frames)
         x = frames.gather(1, kept.order[:, :, None].expand(-1, -1, frames.shape[-1]))
-        stream = self.encode_ecg(self.with_class(x, positions_below(kept.count, x.shape[1])))
+        stream = self.encode_ecg(self.with_class(x, positions_below(kept.n_kept, x.shape[1])))
         before = self.config.reconstruct_before  # type: ignore[attr-defined]
         fused = self.fuse(self.encode_text(text, text_length), stream, before)
         return M3aeOutput(
             self.word_head(fused.text),
-            self.decoder(fused.ecg_between, kept.place, kept.count, n_frames),
+            self.decoder(fused.ecg_between, kept.place, kept.n_kept, n_frames),
             kept.removed,
             self.match_head(fused.pooled),
         )
@@ -125,7 +129,7 @@ class M3aePretraining(M3aeBody):
         """
         front = self.ecg_encoder.front_end
         n_frames = front.n_frames(ecg_length)
-        width = int(front.n_frames(torch.tensor(ecg.shape[-1])))
+        width = self.n_frames(ecg.shape[-1])
         per_frame = self.samples_per_frame
         x = front.average(ecg)[..., : width * per_frame]
         valid = positions_below(n_frames * per_frame, x.shape[-1])[:, None].to(x.dtype)
@@ -134,4 +138,4 @@ class M3aePretraining(M3aeBody):
         centred = (x - mean) * valid
         variance = centred.square().sum(-1, keepdim=True) / (count - 1)
         x = centred / (variance + 1e-6).sqrt()
-        return x.unflatten(-1, (width, per_frame)).transpose(1, 2).flatten(2)
+        return x.reshape(*x.shape[:2], width, per_frame).transpose(1, 2).flatten(2)

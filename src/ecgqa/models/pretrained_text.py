@@ -99,7 +99,7 @@ class PretrainedText:
         return {_bare(name): tensor.float() for name, tensor in found.items() if isinstance(tensor, Tensor)}
 
     def put_into(self, model: nn.Module) -> str:
-        """Copy its weights into a model's text tower, or its embeddings into the model's own; returns what was taken."""
+        """Copy its weights into a model's text tower, or its embeddings into the model's own; says what was taken."""
         own = {name: tensor for name, tensor in model.state_dict().items() if _bert_name(name)}
         if not own:
             return f"{type(model).__name__} has no words that could start from {self.name}"

@@ -128,8 +128,8 @@ def _fill(
         row_group_size=layout.QUESTION_ROW_GROUP,
     )
     write_json(draft.path / layout.ANSWERS, asdict(questions.answers))
-    rows = records.select("ecg_id", pl.arange(pl.len(), dtype=pl.Int32()).alias("ecg_row"))
-    reports = reports.join(rows, on="ecg_id", how="inner", maintain_order="left")
+    packed_rows = records.select("ecg_id", pl.arange(pl.len(), dtype=pl.Int32()).alias("ecg_row"))
+    reports = reports.join(packed_rows, on="ecg_id", how="inner", maintain_order="left")
     if reports.height:
         write_table(reports, draft.path / layout.REPORTS_FILE, REPORTS)
     if lost:

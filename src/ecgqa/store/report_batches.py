@@ -55,8 +55,8 @@ class Reports:
         texts = frame["text"].to_list()
         said = list(dict.fromkeys(texts))
         encoded = dict(zip(said, encode(said), strict=True))
-        self._encoded = [encoded[text] for text in texts]
-        self._place = np.full(store.n_ecgs, -1, dtype=np.int64)
+        self._encoded: list[tuple[list[int], list[int]]] = [encoded[text] for text in texts]
+        self._place: NDArray[np.int64] = np.full(store.n_ecgs, -1, dtype=np.int64)
         self._place[frame["ecg_row"].to_numpy()] = np.arange(frame.height)
         self._meaning = [" ".join(text.lower().split()) for text in texts]
         self._diagnoses = [frozenset(codes) for codes in frame["diagnoses"].to_list()]
@@ -67,7 +67,7 @@ class Reports:
 
     def tokens(self, row: int) -> tuple[list[int], list[int]]:
         """Token ids and words of the report of ECG `row`."""
-        return self._encoded[self._place[row]]
+        return self._encoded[int(self._place[row])]
 
     def alike(self, row: int, other: int) -> bool:
         """Whether the reports of two ECGs say the same: in the same words, or with the same diagnoses."""

@@ -75,7 +75,8 @@ class EcgTextPretraining(Pretraining, ABC):
         return self.store.reports.filter(pl.col("ecg_row").is_in(learned.implode()))["text"].to_list()
 
     def _usable(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        return rows[self.reports.n_tokens(rows) >= self.settings.min_tokens]
+        long_enough: NDArray[np.bool_] = self.reports.n_tokens(rows) >= self.settings.min_tokens
+        return rows[long_enough]
 
     @property
     def inputs(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ecgqa.errors import EcgqaError
-from ecgqa.models.m3ae_pretraining import M3aeOutput
+from ecgqa.models.m3ae_pretraining import M3aeOutput, M3aePretraining
 from ecgqa.models.medvill import Hiding
 from ecgqa.store.report_batches import ReportBatch
 from ecgqa.training.distributed import unwrapped
@@ -51,6 +51,19 @@ class M3aeObjective(EcgTextPretraining):
         if self.tokenizer.mask_id is None:
             raise EcgqaError("the tokenizer has no [MASK]", fix="let the run train its own, or name BERT's word pieces")
 
+    def build_model(self) -> nn.Module:
+        model = super().build_model()
+        assert isinstance(model, M3aePretraining)
+        n_frames, most = model.n_frames(self.store.n_samples), self.recipe.model.decoder_positions - 1
+        if not 1 < n_frames <= most:
+            raise EcgqaError(
+                f"the ECGs of {self.store.folder} do not fit the model",
+                expected=f"2 to {most} frames",
+                found=f"{n_frames} frames of {self.store.n_samples} samples",
+                fix=f"--model.decoder_positions {n_frames + 1}" if n_frames > most else "lower --model.decimate",
+            )
+        return model
+
     def terms(self, model: nn.Module, batch: ReportBatch, generator: torch.Generator) -> dict[str, Tensor]:
         ecg = self.changed(batch, generator) if model.training else batch.ecg
         hiding, replacement = draw(
@@ -58,8 +71,7 @@ class M3aeObjective(EcgTextPretraining):
         )
         text, labels = hide(batch.text, hiding, replacement, self.tokenizer.mask_id or 0)
         body = unwrapped(model)
-        width = int(body.ecg_encoder.front_end.n_frames(torch.tensor(ecg.shape[-1])))
-        noise = torch.rand((len(batch), width), generator=generator, device=ecg.device)
+        noise = torch.rand((len(batch), body.n_frames(ecg.shape[-1])), generator=generator, device=ecg.device)
         out: M3aeOutput = model(ecg, batch.length, text, batch.text_length, noise)
         with torch.autocast(ecg.device.type, enabled=False):
             losses = m3ae_losses(out, labels, body.frame_targets(ecg, batch.length), batch.belongs)
