@@ -25,7 +25,7 @@ WAV2VEC2 = ("wav2vec2", "wav2vec2_cmsc")
 
 def close(ours: Tensor, golden: Tensor, what: str) -> None:
     tolerance = 2e-5 + 1e-5 * golden[golden.isfinite()].abs().max().item()
-    message = lambda text: f"{what}: {text}"  # noqa: E731
+    message = lambda text: f"{what}: {text}"
     torch.testing.assert_close(ours.to(golden.dtype), golden, atol=tolerance, rtol=0.0, msg=message)
 
 
@@ -182,7 +182,7 @@ def compare_gradients(case: Case, prefix: str, where: str) -> None:
             torch.testing.assert_close(ours, golden, rtol=1e-4, atol=1e-7, msg=lambda t, k=key: f"{where} {k}: {t}")
         elif key.startswith(f"{prefix}grad."):
             ours, largest = gradients[key.removeprefix(f"{prefix}grad.")], golden.abs().max().item()
-            message: Any = lambda t, k=key: f"{where} {k}: {t}"  # noqa: E731
+            message: Any = lambda t, k=key: f"{where} {k}: {t}"
             torch.testing.assert_close(ours, golden, rtol=0.0, atol=1e-4 * largest, msg=message)
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from ecgqa.sources.synthetic.writer import write_cohort
+from ecgqa.store.build import build_store
 from support.tiny_store import build_tiny_store
 
 
@@ -23,21 +25,16 @@ def data_for_question_answering(tmp_path_factory: pytest.TempPathFactory) -> dic
 
 
 @pytest.fixture(scope="session")
-def reports_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ECGs of a small synthetic cohort with their reports, and no questions."""
-    from ecgqa.sources.synthetic import write_cohort
-    from ecgqa.store.build import build_store
-
-    root = tmp_path_factory.mktemp("reports")
-    write_cohort(root / "cohort", n_patients=60, seed=3, workers=1)
-    return build_store(root / "store", records_root=root / "cohort")
+def cohort_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Synthetic ECGs of forty patients with their reports, without questions."""
+    folder = tmp_path_factory.mktemp("synthetic")
+    cohort = write_cohort(folder / "cohort", n_patients=40, workers=1)
+    return build_store(folder / "store", records_root=cohort)
 
 
 @pytest.fixture(scope="session")
-def data_for_m3ae(reports_store: Path) -> dict[str, Any]:
-    return {"data.store": str(reports_store), "objective.valid_share": 0.2}
+def data_for_wav2vec2(cohort_store: Path) -> dict[str, Any]:
+    return {"data.store": str(cohort_store), "objective.valid_share": 0.2}
 
 
-@pytest.fixture(scope="session")
-def data_for_medvill(data_for_m3ae: dict[str, Any]) -> dict[str, Any]:
-    return data_for_m3ae
+data_for_cmsc = data_for_simclr = data_for_3kg = data_for_m3ae = data_for_medvill = data_for_wav2vec2

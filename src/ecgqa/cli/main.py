@@ -28,6 +28,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Models": {
         "train": ("ecgqa.cli.train:train", "train a model by a recipe"),
         "predict": ("ecgqa.cli.predict:predict", "a trained model's answers as prediction rows"),
+        "probe": ("ecgqa.cli.probe:probe", "how much a trained ECG encoder sees, by a linear probe"),
         "baselines": ("ecgqa.cli.baselines:baselines", "chance, majority and question-only answers as prediction rows"),
     },
     "Results": {

@@ -55,7 +55,7 @@ class _Gathered(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         total = gradients[0].clone()
         distributed.all_reduce(total)
-        return total.split(ctx.counts)[distributed.get_rank()], None
+        return torch.split(total, ctx.counts)[distributed.get_rank()], None
 
 
 def gathered(rows: Tensor) -> Tensor:

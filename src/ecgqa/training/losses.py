@@ -58,7 +58,7 @@ def diversity(used: Tensor, n_codes: int) -> Tensor:
 def unit_length(features: Tensor, *, through_norm: bool = True) -> Tensor:
     """Features (N, D) divided by their norm; not `through_norm`, the norm counts as a constant in the gradient."""
     features = features.float()
-    norm = features.norm(dim=-1, keepdim=True)
+    norm: Tensor = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
     return features / (norm if through_norm else norm.detach()).clamp_min(_FLOOR)
 
 

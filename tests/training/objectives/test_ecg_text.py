@@ -89,10 +89,10 @@ def test_tokens_know_their_word() -> None:
 
 
 @pytest.mark.parametrize("name", ["m3ae", "medvill"])
-def test_every_part_of_the_loss_learns(name: str, reports_store: Path) -> None:
+def test_every_part_of_the_loss_learns(name: str, cohort_store: Path) -> None:
     """A handful of ECGs is learned by heart: the words, whose report it is, and what removed frames looked like."""
     changes: dict[str, Any] = {"model.conv_norm": "none", "optimizer.lr": 0.003}
-    objective: Any = make_objective(recipe_of(f"{name}-pretrain-tiny", reports_store, **changes))
+    objective: Any = make_objective(recipe_of(f"{name}-pretrain-tiny", cohort_store, **changes))
     torch.manual_seed(0)
     model = objective.build_model()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.003)
@@ -118,28 +118,28 @@ def test_every_part_of_the_loss_learns(name: str, reports_store: Path) -> None:
         assert part not in parts or after[part] < most * before[part], (part, before, after)
 
 
-def test_short_reports_and_test_ecgs_are_left_out(reports_store: Path, tmp_path: Path) -> None:
-    objective: Any = make_objective(recipe_of("medvill-pretrain-tiny", reports_store))
+def test_short_reports_and_test_ecgs_are_left_out(cohort_store: Path, tmp_path: Path) -> None:
+    objective: Any = make_objective(recipe_of("medvill-pretrain-tiny", cohort_store))
     lengths = objective.reports.n_tokens(objective.usable["train"])
     limit = int(sorted(lengths)[len(lengths) // 2])
     ids = objective.store.records["ecg_id"][objective.usable["train"][:3].tolist()].to_list()
     (tmp_path / "tests.txt").write_text("\n".join(map(str, ids)))
     left = {"objective.min_tokens": limit, "objective.leave_out": str(tmp_path / "tests.txt")}
-    fewer: Any = make_objective(recipe_of("medvill-pretrain-tiny", reports_store, **left))
+    fewer: Any = make_objective(recipe_of("medvill-pretrain-tiny", cohort_store, **left))
     assert (fewer.reports.n_tokens(fewer.usable["train"]) >= limit).all()
     assert 0 < fewer.n_train < objective.n_train
     assert not set(fewer.store.records["ecg_id"][fewer.usable["train"].tolist()].to_list()) & set(ids)
     assert any(f"without a report of {limit} tokens" in note for note in fewer.notes)
     assert any("left out" in note for note in fewer.notes)
     with pytest.raises(EcgqaError, match="no report to learn from"):
-        make_objective(recipe_of("medvill-pretrain-tiny", reports_store, **{"objective.min_tokens": 999}))
+        make_objective(recipe_of("medvill-pretrain-tiny", cohort_store, **{"objective.min_tokens": 999}))
 
 
 @pytest.fixture(scope="module")
-def runs(reports_store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def runs(cohort_store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("pretrained")
     return {
-        name: train(recipe_of(f"{name}-pretrain-tiny", reports_store, **SHORT), root / name)
+        name: train(recipe_of(f"{name}-pretrain-tiny", cohort_store, **SHORT), root / name)
         for name in ("m3ae", "medvill")
     }
 
@@ -163,8 +163,8 @@ def test_question_answering_takes_everything_over_but_the_head(
     assert (train(recipe, tmp_path / "run") / BEST).is_file()
 
 
-def test_m3ae_takes_the_ecg_tower_of_a_wav2vec2_run(reports_store: Path) -> None:
-    objective: Any = make_objective(recipe_of("m3ae-pretrain-tiny", reports_store))
+def test_m3ae_takes_the_ecg_tower_of_a_wav2vec2_run(cohort_store: Path) -> None:
+    objective: Any = make_objective(recipe_of("m3ae-pretrain-tiny", cohort_store))
     model, settings = objective.build_model(), objective.recipe.model
     size = {key: getattr(settings, key) for key in ("n_layers", "width", "feedforward", "n_heads", "decimate",
             "conv_layers", "conv_norm", "positions_kernel", "positions_groups")}  # fmt: skip

@@ -122,9 +122,7 @@ def test_a_pretrained_encoder_moves_into_a_model_for_questions(
     for method in ("w2v_cmsc_rlm", "simclr"):
         pretrained = train(tiny_pretraining(method, tiny_store, run__steps=2), tmp_path / method)
         settings = {f"model__{key}": value for key, value in ENCODER.items()}
-        recipe = tiny_recipe(
-            tiny_store, run__steps=1, run__start_from=str(pretrained), optimizer__lr=0.0, **settings
-        )
+        recipe = tiny_recipe(tiny_store, run__steps=1, run__start_from=str(pretrained), optimizer__lr=0.0, **settings)
         answering = train(recipe, tmp_path / f"{method} questions")
         ours, theirs = read_tensors(answering / BEST)[0], read_tensors(pretrained / BEST)[0]
         body = [name for name in theirs if name.startswith(("front_end.", "positions.", "encoder."))]
@@ -180,7 +178,8 @@ def whole_batch(rows: slice) -> dict[str, Tensor]:
     out = model(ecg[rows], length[rows], mask[rows], temperature=2.0, noise=noise[rows, :kept])
     terms = terms_of(out, negatives[rows, :kept], patient[rows], segment[rows], settings)
     terms.loss.backward()  # type: ignore[no-untyped-call]
-    values = {name: getattr(terms, name).detach().double() for name in ("n", "info_nce", "diversity", "penalty", "cmsc")}
+    parts = ("n", "info_nce", "diversity", "penalty", "cmsc")
+    values = {name: getattr(terms, name).detach().double() for name in parts}
     gradients = {name: p.grad.double() for name, p in model.named_parameters() if p.grad is not None}
     # Key biases have no effect: what is there is rounding.
     return values | {name: value for name, value in gradients.items() if not name.endswith("k_proj.bias")}

@@ -68,7 +68,7 @@ class Objective(Protocol):
     def batches(self, epoch: int, skip: int, batch_size: int, world: World) -> Generator[Any]:
         """Micro-batches of this process on its device, `batch_size` items each, without the first `skip`."""
 
-    def begin_update(self, update: int) -> None:  # noqa: B027
+    def begin_update(self, update: int) -> None:
         """Called before each update with its number, from 0: for what changes while training goes on."""
 
     def loss(self, model: nn.Module, batch: Any) -> tuple[Tensor, Tensor, int]:

@@ -53,7 +53,7 @@ class Wav2Vec2ObjectiveConfig(SelfSupervisedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (0 < self.mask_share and 1 <= self.mask_span and 1 <= self.n_negatives and 0 < self.temperature):
+        if not (self.mask_share > 0 and self.mask_span >= 1 and self.n_negatives >= 1 and self.temperature > 0):
             raise EcgqaError("mask_share, mask_span, n_negatives and temperature are positive")
 
 
