@@ -9,6 +9,7 @@ import pytest
 
 from ecgqa.sources.synthetic.writer import write_cohort
 from ecgqa.store.build import build_store
+from support.tiny_findings import build_findings_store
 from support.tiny_store import build_tiny_store
 
 
@@ -38,3 +39,10 @@ def data_for_wav2vec2(cohort_store: Path) -> dict[str, Any]:
 
 
 data_for_cmsc = data_for_simclr = data_for_3kg = data_for_m3ae = data_for_medvill = data_for_wav2vec2
+
+
+@pytest.fixture(scope="session")
+def data_for_classification(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Ten seconds at 500 Hz, as the shipped recipes expect."""
+    store = build_findings_store(tmp_path_factory.mktemp("ten seconds"), fs_hz=500, n_samples=5000)
+    return {"data.store": str(store), "data.max_valid_questions": None}

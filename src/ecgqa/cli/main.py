@@ -30,9 +30,12 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "predict": ("ecgqa.cli.predict:predict", "a trained model's answers as prediction rows"),
         "probe": ("ecgqa.cli.probe:probe", "how much a trained ECG encoder sees, by a linear probe"),
         "baselines": ("ecgqa.cli.baselines:baselines", "chance, majority and question-only answers as prediction rows"),
+        "findings items": ("ecgqa.cli.findings:items", "what a store's questions say of single ECGs"),
+        "findings predict": ("ecgqa.cli.findings:predict", "what a trained classifier finds on ECGs"),
     },
     "Results": {
         "score": ("ecgqa.cli.score:score", "prediction rows -> scores with intervals"),
+        "findings score": ("ecgqa.cli.findings:score", "findings -> accuracy, AUROC, AUPRC per attribute"),
         "compare": ("ecgqa.cli.compare:compare", "paired test between two runs"),
         "report": ("ecgqa.cli.report:report", "tables, JSON, Markdown and one HTML page"),
     },

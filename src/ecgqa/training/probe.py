@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ecgqa.errors import EcgqaError
-from ecgqa.evaluation.probe import Difference, Scored, Split, compare_features
+from ecgqa.evaluation.linear_probe import Difference, Scored, Split, compare_features
 from ecgqa.progress import progress
 from ecgqa.store import Store, open_store
 from ecgqa.store.segments import patient_numbers
