@@ -14,9 +14,10 @@ from ecgqa.models import build_model
 from ecgqa.models.medvill import Hiding
 from ecgqa.models.tokenizer import Tokenizer, train_tokenizer
 from ecgqa.training import train
-from ecgqa.training.checkpoint import BEST
+from ecgqa.training.checkpoint import BEST, LAST, read_tensors
 from ecgqa.training.distributed import World
 from ecgqa.training.hidden_words import choose, draw, one_token_words
+from ecgqa.training.loop import Interrupted, Trainer
 from ecgqa.training.objectives.base import make_objective
 from ecgqa.training.objectives.m3ae import IGNORE, hide
 from ecgqa.training.recipe import Recipe, load_recipe
@@ -113,9 +114,32 @@ def test_every_part_of_the_loss_learns(name: str, cohort_store: Path) -> None:
         (terms["loss"] / terms["terms"]).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+    still = [key for key, parameter in model.named_parameters() if parameter.grad is None]
+    assert not still, "every parameter takes part, or several processes could not train together"
     after = values()
     for part, most in (("words", 0.6), ("match", 0.7), ("frames", 0.97)):
         assert part not in parts or after[part] < most * before[part], (part, before, after)
+
+
+@pytest.mark.parametrize("name", ["m3ae", "medvill"])
+def test_an_interrupted_run_ends_with_the_same_bits(
+    name: str, cohort_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = {**SHORT, "run.steps": 10, "run.eval_every": 4, "run.accumulation": 2, "objective.leads_masking": 0.5}
+    recipe = recipe_of(f"{name}-pretrain-tiny", cohort_store, **more)
+    whole = train(recipe, tmp_path / "whole")
+    update = Trainer._update
+
+    def stop_early(self: Trainer, group: list[Any]) -> tuple[float, float, int, bool]:
+        return (*update(self, group)[:3], self.at.update == 6)  # within the second epoch
+
+    monkeypatch.setattr(Trainer, "_update", stop_early)
+    with pytest.raises(Interrupted):
+        train(recipe, tmp_path / "part")
+    monkeypatch.undo()
+    part = train(recipe, tmp_path / "part")
+    ours, theirs = read_tensors(part / LAST)[0], read_tensors(whole / LAST)[0]
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
 def test_short_reports_and_test_ecgs_are_left_out(cohort_store: Path, tmp_path: Path) -> None:
