@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -20,6 +21,10 @@ Encode = Callable[[list[str]], list[tuple[list[int], list[int]]]]
 
 ROUNDS = 8
 """How often ECGs that found no unlike partner are shuffled for another try."""
+
+
+UNKNOWN = -1
+"""In place of a number: no diagnoses are known."""
 
 
 @dataclass(slots=True)
@@ -58,8 +63,9 @@ class Reports:
         self._encoded: list[tuple[list[int], list[int]]] = [encoded[text] for text in texts]
         self._place: NDArray[np.int64] = np.full(store.n_ecgs, -1, dtype=np.int64)
         self._place[frame["ecg_row"].to_numpy()] = np.arange(frame.height)
-        self._meaning = [" ".join(text.lower().split()) for text in texts]
-        self._diagnoses = [frozenset(codes) for codes in frame["diagnoses"].to_list()]
+        self._says = _numbered(frame["text"].str.to_lowercase().str.replace_all(r"\s+", " "))
+        self._means = _numbered(frame["diagnoses"].list.sort().list.join("\x1f"))
+        self._means[frame["diagnoses"].list.len().to_numpy() == 0] = UNKNOWN
 
     def n_tokens(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Tokens, special ones included, of the reports of ECGs `rows`; 0 for an ECG without a report."""
@@ -69,35 +75,26 @@ class Reports:
         """Token ids and words of the report of ECG `row`."""
         return self._encoded[int(self._place[row])]
 
-    def alike(self, row: int, other: int) -> bool:
-        """Whether the reports of two ECGs say the same: in the same words, or with the same diagnoses."""
-        one, two = self._place[row], self._place[other]
-        return self._meaning[one] == self._meaning[two] or (
-            bool(self._diagnoses[one]) and self._diagnoses[one] == self._diagnoses[two]
-        )
+    def alike(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether the reports of two ECGs, pair by pair, say the same: the same words, or the same diagnoses."""
+        one, two = self._place[rows], self._place[others]
+        means = self._means[one]
+        return (self._says[one] == self._says[two]) | ((means == self._means[two]) & (means != UNKNOWN))
 
-    def exchanged(
-        self, rows: NDArray[np.int64], share: float, generator: np.random.Generator
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """For about `share` of `rows` the report of another: (rows, row whose report each gets).
+    def exchanged(self, rows: NDArray[np.int64], share: float, generator: np.random.Generator) -> NDArray[np.int64]:
+        """The row whose report each of `rows` gets: for about `share` of them that of another.
 
         Two ECGs exchange their reports, so that each report is as often right as wrong. Those that say the same are not
         exchanged; if too few unlike ones are found, fewer are.
         """
-        waiting = generator.permutation(rows)[: round(share * len(rows)) // 2 * 2]
         gets = rows.copy()
-        place_of = {int(row): place for place, row in enumerate(rows)}
+        waiting = generator.permutation(len(rows))[: round(share * len(rows)) // 2 * 2]
         for _ in range(ROUNDS):
-            left = []
-            for row, other in zip(waiting[0::2].tolist(), waiting[1::2].tolist(), strict=True):
-                if self.alike(row, other):
-                    left += [row, other]
-                else:
-                    gets[place_of[row]], gets[place_of[other]] = other, row
-            if not left:
-                break
-            waiting = generator.permutation(np.array(left, dtype=np.int64))
-        return rows, gets
+            one, two = waiting[0::2], waiting[1::2]
+            alike = self.alike(rows[one], rows[two])
+            gets[one[~alike]], gets[two[~alike]] = rows[two[~alike]], rows[one[~alike]]
+            waiting = generator.permutation(np.concatenate([one[alike], two[alike]]))
+        return gets
 
 
 class ReportLoader(Loader[ReportBatch]):
@@ -138,7 +135,7 @@ class ReportLoader(Loader[ReportBatch]):
         if not 0 <= mismatched < 1:
             raise EcgqaError("the share of mismatched reports lies in [0, 1)", found=str(mismatched))
         self.reports, self.rows, self.mismatched = reports, rows, mismatched
-        self._exchanged: tuple[int, dict[int, int]] | None = None
+        self._drawn: tuple[int, NDArray[np.int64]] | None = None
 
     def __len__(self) -> int:
         return -(-len(self.rows) // (self.batch_size * self.world_size))
@@ -153,8 +150,7 @@ class ReportLoader(Loader[ReportBatch]):
         return [rows[first : first + size][self.rank :: self.world_size] for first in range(0, len(rows), size)]
 
     def make(self, rows: NDArray[np.int64], decoder: Decoder, epoch: int) -> ReportBatch:
-        gets = self._gets(epoch)
-        text_rows = np.array([gets[row] for row in rows.tolist()], dtype=np.int64)
+        text_rows = self._gets(epoch)[rows]
         ecg, length = decoder(rows)
         texts = [self.reports.tokens(row) for row in text_rows.tolist()]
         return ReportBatch(
@@ -168,12 +164,13 @@ class ReportLoader(Loader[ReportBatch]):
             text_row=torch.from_numpy(text_rows),
         )
 
-    def _gets(self, epoch: int) -> dict[int, int]:
-        """Which ECG's report each ECG gets in `epoch`."""
-        if self._exchanged is None or self._exchanged[0] != epoch:
-            rows, gets = self.reports.exchanged(self.rows, self.mismatched, self._generator("mismatched", epoch))
-            self._exchanged = (epoch, dict(zip(rows.tolist(), gets.tolist(), strict=True)))
-        return self._exchanged[1]
+    def _gets(self, epoch: int) -> NDArray[np.int64]:
+        """Row whose report each ECG of the store gets in `epoch`."""
+        if self._drawn is None or self._drawn[0] != epoch:
+            gets = np.arange(self._decoder.signals.shape[0])
+            gets[self.rows] = self.reports.exchanged(self.rows, self.mismatched, self._generator("mismatched", epoch))
+            self._drawn = (epoch, gets)
+        return self._drawn[1]
 
     def _generator(self, purpose: str, epoch: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, epoch, *f"reports {purpose}".encode()])
@@ -184,3 +181,8 @@ def _padded(lists: Sequence[list[int]], fill: int) -> Tensor:
     for row, values in enumerate(lists):
         out[row, : len(values)] = torch.tensor(values)
     return out
+
+
+def _numbered(values: pl.Series) -> NDArray[np.int64]:
+    """A number for every value, the same for equal ones."""
+    return values.rank("dense").cast(pl.Int64).to_numpy().copy()
