@@ -66,7 +66,7 @@ class Store:
             raise EcgqaError(
                 f"{self.folder} holds no reports",
                 expected="ECGs of a source that has them (PTB-XL, MIMIC-IV-ECG, a synthetic cohort)",
-                fix="ecgqa store build ... --records FOLDER, or --reports CSV with the columns ecg_id and report",
+                fix="ecgqa store build DEST --records FOLDER, or --reports CSV with the columns ecg_id and report",
             )
         return read_table(path, REPORTS)
 
