@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from ecgqa.models.layers import ConvolutionalPositions, TransformerEncoder, positions_below, scale_gradient
+from ecgqa.models.layers import (
+    ConvolutionalPositions,
+    TransformerEncoder,
+    decimated,
+    positions_below,
+    scale_gradient,
+)
 from ecgqa.records import LEADS
 
 ConvLayer = tuple[int, int, int]
@@ -117,18 +123,10 @@ class EcgFrontEnd(nn.Module):
             length = torch.div(length - kernel, stride, rounding_mode="floor") + 1
         return length.clamp_min(0)
 
-    def average(self, ecg: Tensor) -> Tensor:
-        """ecg (B, 12, T) as the first convolution sees it: every `decimate` samples averaged into one."""
-        if self.decimate == 1:
-            return ecg
-        whole = ecg.shape[-1] // self.decimate * self.decimate
-        pieces = ecg[..., :whole].reshape(*ecg.shape[:-1], -1, self.decimate)
-        return pieces @ ecg.new_full((self.decimate,), 1.0 / self.decimate)  # on a CPU four times avg_pool1d
-
     def convolve(self, ecg: Tensor, length: Tensor | None) -> list[Tensor]:
         """Output (B, channels, frames) of every block; `length` (B,) in samples, None if nothing is padded."""
         outputs = []
-        x = self.average(ecg)
+        x = decimated(ecg, self.decimate)
         for index, block in enumerate(self.conv_layers):
             assert isinstance(block, nn.Sequential)
             if index == 0 and length is not None and self.ignore_padding and isinstance(block[2], InstanceNorm):

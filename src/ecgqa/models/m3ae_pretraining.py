@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ecgqa.models.bert import WordHead, bert_init
 from ecgqa.models.frame_decoder import FrameDecoder
-from ecgqa.models.layers import positions_below
+from ecgqa.models.layers import decimated, positions_below
 from ecgqa.models.m3ae import M3aeBody, M3aeConfig
 from ecgqa.models.registry import Task, register_model
 from ecgqa.records import LEADS
@@ -131,7 +131,7 @@ class M3aePretraining(M3aeBody):
         n_frames = front.n_frames(ecg_length)
         width = self.n_frames(ecg.shape[-1])
         per_frame = self.samples_per_frame
-        x = front.average(ecg)[..., : width * per_frame]
+        x = decimated(ecg, front.decimate)[..., : width * per_frame]
         valid = positions_below(n_frames * per_frame, x.shape[-1])[:, None].to(x.dtype)
         count = valid.sum(-1, keepdim=True).clamp_min(2)
         mean = (x * valid).sum(-1, keepdim=True) / count

@@ -153,7 +153,7 @@ def _from_hub(repository: str, names: Sequence[str]) -> Path | None:
     )
     try:
         from huggingface_hub import hf_hub_download, try_to_load_from_cache
-        from huggingface_hub.utils import EntryNotFoundError, LocalEntryNotFoundError
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
     except ImportError:
         raise EcgqaError(
             f"no folder {repository} here, and huggingface_hub, which could fetch it, is not installed", fix=advice

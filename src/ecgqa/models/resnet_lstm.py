@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
+from ecgqa.models.layers import decimated
 from ecgqa.models.registry import register_model
 from ecgqa.models.resnet import ResNet
 
@@ -20,6 +21,7 @@ class ResnetLstmConfig:
     """Size of the ResNet-LSTM; the defaults are the published ones.
 
     Args:
+        decimate: average this many consecutive samples before the first convolution (4: 500 Hz becomes 125 Hz).
         stem_channels: channels of the first convolution.
         planes: inner channels of the blocks of each stage, whose outputs have four times as many.
         blocks: bottleneck blocks of each stage; 3, 4, 6, 3 is ResNet-50.
@@ -31,6 +33,7 @@ class ResnetLstmConfig:
         compat: "off" keeps padding of an ECG out of every convolution, statistic and mean; "published" lets it in.
     """
 
+    decimate: int = 1
     stem_channels: int = 64
     planes: list[int] = field(default_factory=lambda: [64, 128, 256, 512])
     blocks: list[int] = field(default_factory=lambda: [3, 4, 6, 3])
@@ -44,6 +47,8 @@ class ResnetLstmConfig:
     def __post_init__(self) -> None:
         if not self.planes or len(self.planes) != len(self.blocks) or min(*self.planes, *self.blocks) < 1:
             raise ValueError("planes and blocks want a positive number for each stage")
+        if self.decimate < 1:
+            raise ValueError("decimate is 1 or more")
         if self.compat not in ("off", "published"):
             raise ValueError(f"compat is off or published, not {self.compat!r}")
 
@@ -80,7 +85,8 @@ class ResnetLstm(nn.Module):
 
     def embed_ecg(self, ecg: Tensor, length: Tensor) -> Tensor:
         """Features (n, final_width) of ecg (n, 12, T) in mV with `length` (n,) valid samples; zero where that is 0."""
-        features: Tensor = self.ecg_projection(self.resnet(ecg, length))
+        by = self.config.decimate
+        features: Tensor = self.ecg_projection(self.resnet(decimated(ecg, by), length // by))
         return features.masked_fill((length == 0)[:, None], 0.0)
 
     def text_states(self, text: Tensor, text_length: Tensor) -> Tensor:

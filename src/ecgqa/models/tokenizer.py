@@ -28,7 +28,7 @@ class Tokenizer:
     @property
     def vocab_size(self) -> int:
         """Rows that a word embedding needs."""
-        return max(self._backend.get_vocab(with_added_tokens=True).values()) + 1
+        return 1 + int(max(self._backend.get_vocab(with_added_tokens=True).values()))
 
     def limited(self, max_tokens: int | None) -> Tokenizer:
         """This tokenizer, cutting texts to `max_tokens`."""
