@@ -16,7 +16,8 @@ from ecgqa.models.upstream import architecture
 from ecgqa.models.wav2vec2 import Prediction, Wav2Vec2
 from ecgqa.training import losses
 from ecgqa.training.masking import skip_itself
-from ecgqa.training.objectives.wav2vec2 import gumbel_temperature
+from ecgqa.training.objectives.wav2vec2 import Wav2Vec2ObjectiveConfig, gumbel_temperature, terms_of
+from ecgqa.training.recipe import load_recipe
 
 pytestmark = pytest.mark.parity
 
@@ -69,23 +70,24 @@ class Case:
         return out
 
     def terms(self, out: Prediction, batch: str, cmsc_weight: float = 0.0) -> dict[str, Tensor]:
-        """The terms of the loss by their golden names, as the objective adds them up."""
-        model, (diversity, penalty) = self.config["model"], self.config["criterion"]["loss_weights"]
-        logits = losses.frame_logits(out.predicted, out.targets, out.codes, self.negatives(batch), model["logit_temp"])
-        n = out.held.sum()
-        n_codes = model["latent_groups"] * model["latent_vars"]
-        used = losses.perplexity(out.probabilities, out.held)
-        terms = {
-            "infonce_sum": losses.info_nce(logits, out.held),
-            "diversity_scaled": diversity * losses.diversity(used, n_codes) * n,
-            "feature_penalty_scaled": penalty * out.energy.mean() * n,
+        """The terms of the loss by their golden names, and their sum "loss"."""
+        diversity, penalty = self.config["criterion"]["loss_weights"]
+        settings = Wav2Vec2ObjectiveConfig(
+            temperature=self.config["model"]["logit_temp"],
+            diversity_weight=diversity,
+            feature_weight=penalty,
+            cmsc_weight=cmsc_weight,
+            cmsc_temperature=self.config["criterion"].get("temp", 0.1),
+        )
+        ids = (self.inputs.get(f"{batch}.{name}", torch.zeros(len(out.held))) for name in ("patient_id", "segment"))
+        terms = terms_of(out, self.negatives(batch), *ids, settings, repaired=False)
+        names = {
+            "infonce_sum": terms.info_nce,
+            "diversity_scaled": terms.diversity,
+            "feature_penalty_scaled": terms.penalty,
+            "loss": terms.loss,
         }
-        if cmsc_weight:
-            unit = losses.unit_length(out.pooled, through_norm=False)
-            ids = self.inputs[f"{batch}.patient_id"], self.inputs[f"{batch}.segment"]
-            cosine, positive = losses.segment_similarity(unit, *ids)
-            terms["cmsc_scaled"] = cmsc_weight * losses.cmsc(cosine, positive, self.config["criterion"]["temp"]) * n
-        return terms
+        return names | ({"cmsc_scaled": terms.cmsc} if cmsc_weight else {})
 
 
 def found(root: Path) -> list[tuple[Path, str]]:
@@ -145,10 +147,9 @@ def test_loss_terms(parity_cases: Path) -> None:
                 if f"{prefix}.loss_total" not in case.outputs:
                     continue
                 terms = case.terms(out, batch, weight if name == "wav2vec2_cmsc" else 0.0)
+                close(terms.pop("loss"), case.outputs[f"{prefix}.loss_total"], f"{folder.name} {prefix} total")
                 for key, value in terms.items():
                     close(value, case.outputs[f"{prefix}.loss.{key}"], f"{folder.name} {prefix} {key}")
-                total = torch.stack(list(terms.values())).sum()
-                close(total, case.outputs[f"{prefix}.loss_total"], f"{folder.name} {prefix} total")
 
 
 def test_training_gradients(parity_cases: Path) -> None:
@@ -165,8 +166,7 @@ def test_training_gradients(parity_cases: Path) -> None:
                 assert temperature == pytest.approx(float(case.outputs[f"{prefix}temp"]), rel=1e-6)
             case.model.zero_grad()
             out = case.predict(batch, temperature=temperature)
-            terms = case.terms(out, batch, 1.0 if name == "wav2vec2_cmsc" else 0.0)
-            total = torch.stack(list(terms.values())).sum()
+            total = case.terms(out, batch, 1.0 if name == "wav2vec2_cmsc" else 0.0)["loss"]
             torch.testing.assert_close(total, case.outputs[f"{prefix}loss"], rtol=1e-5, atol=0.0)
             total.backward()  # type: ignore[no-untyped-call]
             compare_gradients(case, prefix, f"{folder.name} batch {batch}")
@@ -234,3 +234,28 @@ def _rows_alone(case: Case, batch: str) -> list[float]:
             ours, theirs = getattr(alone, key)[0], getattr(together, key)[row]
             moved.append(float((ours - theirs).abs().max() / theirs.abs().max()))
     return moved
+
+
+@pytest.mark.parametrize(
+    ("recipe", "upstream_name", "n_parameters", "listing"),
+    [
+        ("wav2vec2-base", "wav2vec2", 90_883_072, "wav2vec2"),
+        ("w2v_cmsc_rlm-base", "wav2vec2_cmsc", 90_883_072, "w2v_cmsc_rlm"),
+        ("w2v_cmsc_rlm-small", "wav2vec2_cmsc", 62_531_584, "w2v_cmsc_rlm_small"),
+        ("cmsc-base", "ecg_transformer", 90_373_248, "cmsc_ecg_transformer"),
+        ("simclr-base", "ecg_transformer", 90_373_248, "simclr_ecg_transformer"),
+        ("3kg-base", "ecg_transformer", 90_373_248, "3kg_ecg_transformer"),
+    ],
+)
+def test_shipped_recipes_have_the_published_tensors(
+    recipe: str, upstream_name: str, n_parameters: int, listing: str, parity_cases: Path
+) -> None:
+    shipped = load_recipe(recipe)
+    with torch.device("meta"):
+        model = build_model(shipped.model_name, shipped.model)
+    assert sum(parameter.numel() for parameter in model.parameters()) == n_parameters
+    theirs = architecture(upstream_name).renaming.theirs(model.state_dict())
+    keys = parity_cases.parent / "design" / "state_dicts" / f"{listing}.txt"
+    if keys.is_file():
+        rows = [line.split("\t") for line in keys.read_text().splitlines() if not line.startswith("#")]
+        assert {name: str(tuple(tensor.shape)) for name, tensor in theirs.items()} == {row[0]: row[1] for row in rows}

@@ -21,7 +21,8 @@ class PooledEncoderConfig(EcgEncoderConfig):
         front_end_gradient: factor on the gradient that reaches the convolutions.
         compat: "off", or "published" to keep the defects of the original: the first normalisation and the positional
             convolution see zero padding, means divide by the count of non-zero entries, contrastive losses send no
-            gradient through the norm of the features and see the ECGs of one process only.
+            gradient through the norm of the features, see the ECGs of one process only and take two ECGs of a patient
+            for strangers.
     """
 
     input_dropout: float = 0.1

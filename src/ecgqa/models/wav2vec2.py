@@ -28,7 +28,7 @@ class Wav2Vec2Config(PooledEncoderConfig):
         compat: "off", or "published" to keep the defects of the original: the first normalisation, the positional
             convolution and the feature penalty see zero padding, means divide by the count of non-zero entries, every
             row of a batch has as few masked frames as its poorest, CMSC sends no gradient through the norm of the
-            features and sees the ECGs of one process only.
+            features, sees the ECGs of one process only and takes two ECGs of a patient for strangers.
     """
 
     n_codebooks: int = 2

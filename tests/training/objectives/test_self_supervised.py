@@ -59,6 +59,30 @@ def test_it_trains_and_an_interrupted_run_ends_with_the_same_bits(
     assert metrics(part) == lines
 
 
+@pytest.mark.parametrize("method", ["w2v_cmsc_rlm", "3kg"])
+def test_half_precision_and_kept_defects_train_too(method: str, tiny_store: Path, tmp_path: Path) -> None:
+    first = {}
+    for kind, override in {
+        "whole": {},
+        "half": {"run__precision": "bf16"},
+        "published": {"model__compat": "published"},
+    }.items():
+        recipe = tiny_pretraining(method, tiny_store, run__steps=2, run__log_every=1, **override)
+        lines = metrics(train(recipe, tmp_path / kind))
+        assert all(math.isfinite(line["loss"]) for line in lines)
+        first[kind] = lines[0]["loss"]
+    assert first["half"] == pytest.approx(first["whole"], rel=0.02) and first["half"] != first["whole"]
+
+
+def test_what_cannot_be_trained_is_told(tiny_store: Path) -> None:
+    with pytest.raises(EcgqaError, match="mask_span is positive"):
+        tiny_pretraining("wav2vec2", tiny_store, objective__mask_span=0)
+    with pytest.raises(EcgqaError, match="too short for the convolutions"):
+        make_objective(tiny_pretraining("cmsc", tiny_store, objective__seconds=0.05)).build_model()
+    with pytest.raises(EcgqaError, match="does not train the model"):
+        tiny_pretraining("cmsc", tiny_store, model__name="ecg_transformer")
+
+
 def test_test_ecgs_are_left_out_and_it_says_so(
     tiny_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

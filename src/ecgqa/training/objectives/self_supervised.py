@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
+from torch import nn
 
-from ecgqa.store.segments import SegmentBatch, SegmentLoader
+from ecgqa.errors import EcgqaError
+from ecgqa.store.segments import Pairs, SegmentBatch, SegmentLoader
 from ecgqa.training.distributed import World
 from ecgqa.training.objectives.pretraining import Pretraining, PretrainingConfig
 
@@ -23,9 +25,12 @@ class SelfSupervisedConfig(PretrainingConfig):
 
     Args:
         seconds: length of the segments that the model sees.
+        pairs: where an objective wants two segments: "consecutive" ones of the same ECG, as published, or those of two
+            "records" of the same patient, where there are.
     """
 
     seconds: float = 5.0
+    pairs: Pairs = "consecutive"
 
 
 class SelfSupervised(Pretraining, ABC):
@@ -48,6 +53,18 @@ class SelfSupervised(Pretraining, ABC):
         short = [f"{self.train.n_left_out:,} ECGs too short or without signal"] if self.train.n_left_out else []
         return [*self.rows.notes, *short]
 
+    def build_model(self) -> nn.Module:
+        model = super().build_model()
+        n_frames = int(model.front_end.n_frames(torch.tensor(self.train.n_samples)))  # type: ignore[union-attr,operator]
+        if n_frames < 2:
+            raise EcgqaError(
+                f"segments of {self.settings.seconds} s are too short for the convolutions",
+                expected="segments of two frames or more",
+                found=f"{self.train.n_samples} samples, {n_frames} frames",
+                fix="--objective.seconds 5",
+            )
+        return model
+
     def make_loader(self, part: str, batch_size: int, **options: Any) -> SegmentLoader:
         return SegmentLoader(
             self.store,
@@ -55,6 +72,8 @@ class SelfSupervised(Pretraining, ABC):
             batch_size,
             seconds=self.settings.seconds,
             n_segments=self.segments_per_ecg,
+            pairs=self.settings.pairs,
+            positives="patient" if self.repaired else "record",
             **options,
         )
 

@@ -30,11 +30,12 @@ class Wav2Vec2ObjectiveConfig(SelfSupervisedConfig):
         mask_share: frames begun by spans, times the length of a span, as a share of all frames; spans overlap.
         mask_span: frames of a span.
         n_negatives: other hidden frames of the same ECG that each is told from.
-        temperature: of the cosines, in both contrasts.
+        temperature: of the cosines.
         diversity_weight: weight of the share of codes that is not in use.
         feature_weight: weight of the mean square of the convolved features.
         cmsc_weight: weight of contrastive multi-segment coding, for which two consecutive segments of each ECG are
             seen; 0 is wav2vec 2.0 alone, 1 the W2V+CMSC of the paper.
+        cmsc_temperature: of the cosines of segments.
         gumbel_start: temperature of the Gumbel softmax in the first update.
         gumbel_end: least temperature.
         gumbel_decay: factor on the temperature with each update.
@@ -47,14 +48,16 @@ class Wav2Vec2ObjectiveConfig(SelfSupervisedConfig):
     diversity_weight: float = 0.1
     feature_weight: float = 10.0
     cmsc_weight: float = 0.0
+    cmsc_temperature: float = 0.1
     gumbel_start: float = 2.0
     gumbel_end: float = 0.5
     gumbel_decay: float = 0.999995
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (self.mask_share > 0 and self.mask_span >= 1 and self.n_negatives >= 1 and self.temperature > 0):
-            raise EcgqaError("mask_share, mask_span, n_negatives and temperature are positive")
+        for name in ("mask_share", "mask_span", "n_negatives", "temperature", "cmsc_temperature", "gumbel_end"):
+            if getattr(self, name) <= 0:
+                raise EcgqaError(f"objective.{name} is positive", found=str(getattr(self, name)))
 
 
 class Wav2Vec2Objective(SelfSupervised):
@@ -145,7 +148,7 @@ def terms_of(
     if settings.cmsc_weight:
         unit = everywhere(losses.unit_length(prediction.pooled, through_norm=repaired))
         cosine, positive = losses.segment_similarity(unit, everywhere(patient), everywhere(segment))
-        cmsc = settings.cmsc_weight * losses.cmsc(cosine, positive, settings.temperature)
+        cmsc = settings.cmsc_weight * losses.cmsc(cosine, positive, settings.cmsc_temperature)
         pairs = [losses.nearest_is_positive(cosine, positive), losses.nearest_is_positive(cosine.T, positive.T)]
         found, asked = sum(pair[0] for pair in pairs), sum(pair[1] for pair in pairs)
     return Terms(
