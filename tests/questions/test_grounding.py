@@ -172,13 +172,30 @@ def test_contradictions_are_counted_and_settled() -> None:
         asked(32, ["static noise"], "none"),
         asked(27, "static noise", "yes", ecg=2),
     ]
-    rows += [asked(1, "myocardial infarction", "yes"), asked(1, "Myocardial infarction", "no")]
+    rows += [asked(1, "ischemic in diffuse leads", "yes"), asked(1, "ischemic", "no")]
     found = grounded(*rows)
-    assert found.classes == ["myocardial infarction", "static noise"]
+    assert found.classes == ["ischemic", "static noise"]
     assert found.items.select("ecg_id", "class_id", "label").rows() == [(1, 0, True), (2, 1, True)]
     assert found.notes["contradictions"] == 1 and found.notes["contradictions in a united class"] == 1
     published = grounded(*(row | {"split": "test"} for row in rows if row["template_id"] != 32), published=True)
-    assert published.classes == ["Myocardial infarction", "myocardial infarction", "static noise"]
+    assert published.items.select("ecg_id", "class_id", "label").rows() == [(1, 0, False), (1, 1, True), (2, 1, True)]
+
+
+def test_to_deny_one_form_of_a_finding_is_not_to_deny_it() -> None:
+    """MIMIC-IV-ECG has "Myocardial infarction" (place unknown) beside the summary "myocardial infarction"."""
+    rows = [
+        asked(1, "Myocardial infarction", "no"),
+        asked(1, "Myocardial infarction", "yes", ecg=2),
+        asked(1, "myocardial infarction", "no", ecg=3),
+        asked(1, "ischemic ST-T changes in diffuse leads", "no", ecg=4),
+        asked(1, "myocardial infarction in septal leads", "no", ecg=5),
+    ]
+    found = grounded(*rows)
+    assert found.classes == ["myocardial infarction"]
+    assert found.items.select("ecg_id", "label").rows() == [(2, True), (3, False), (5, False)]
+    published = grounded(*(row | {"split": "test"} for row in rows), published=True)
+    assert published.classes == ["Myocardial infarction", "ischemic ST-T changes", "myocardial infarction"]
+    assert published.items.height == 5
 
 
 def test_published_items_are_those_of_test_verify_questions() -> None:

@@ -136,7 +136,7 @@ def test_what_does_not_fit_is_refused(run: Path, store: Path, tmp_path: Path) ->
         load_classifier(other)
 
 
-def test_a_store_that_says_nothing_of_single_ecgs_is_refused(store: Path, tmp_path: Path) -> None:
+def test_a_store_that_says_nothing_of_single_ecgs_is_refused(run: Path, store: Path, tmp_path: Path) -> None:
     with pytest.raises(EcgqaError, match="the objective classification does not train"):
         findings_recipe(store, model__name="ecg_transformer")
     moved = shutil.copytree(store, tmp_path / "store")
@@ -151,6 +151,9 @@ def test_a_store_that_says_nothing_of_single_ecgs_is_refused(store: Path, tmp_pa
     with pytest.raises(EcgqaError, match="say nothing about single ECGs") as caught:
         train(findings_recipe(moved), tmp_path / "run")
     assert "questions without attribute field" in str(caught.value)
+    assert predict_findings(run, moved, leads="entire")["label"].null_count() == 40 * len(CLASSES)
+    with pytest.raises(EcgqaError, match="ask about none of the model's attributes"):
+        predict_findings(run, moved, leads="asked")
 
 
 def test_accumulated_micro_batches_are_averaged_as_published(store: Path, tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_command(store: Store, run: Path, tmp_path: Path, capsys: pytest.Capture
 def test_a_store_without_questions_is_refused(store: Store, run: Path, tmp_path: Path) -> None:
     records = Path(store.folder).parent / "records"
     alone = build_store(tmp_path / "alone", records_root=records, samples=200)
-    with pytest.raises(EcgqaError, match="holds no questions"):
+    with pytest.raises(EcgqaError, match="says nothing about whole ECGs"):
         probe(run, alone)
 
 

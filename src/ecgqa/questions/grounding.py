@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -21,6 +21,7 @@ from ecgqa.records import ALL_LEADS, LEADS, NONE, Split
 
 UNITED: Final = ("myocardial infarction", "subendocardial injury", "ischemic", "ischemic ST-T changes")
 """Findings that are one class wherever they are: "... in inferior leads" names the lead set, not another attribute."""
+_UNITED: Final = {name.casefold(): name for name in UNITED}
 
 _PLACE = re.compile(r"^(?P<base>.+) in (?:the )?(?P<group>[a-z -]+?) leads$", re.IGNORECASE)
 _SEPARATOR: Final = "\x1f"
@@ -60,9 +61,9 @@ class Grounding:
 def ground(questions: pl.DataFrame, *, published: bool = False) -> Grounding:
     """Items of the single questions in `questions` (table 3, any wording; the same question in two wordings is one).
 
-    What is asked comes from the template and the `attribute` field; only leads are read from the sentence. Two answers
-    that contradict each other: of a united class, yes wins (to deny it in one form is not to deny it in all); of any
-    other, the item is left out. Classes: all that any question affirms.
+    What is asked comes from the template and the `attribute` field; only leads are read from the sentence. To deny one
+    form of a united class ("... in diffuse leads") is not to deny the class, and where yes and no meet, yes wins; other
+    attributes of which both are said are left out. Classes: all that any question affirms.
 
     published: the original's items. Of test only verify questions count; classes are the attributes of these, and items
     of others are dropped; names that differ in the case of a letter are two classes; "no" wins over "yes"; "posterior"
@@ -139,9 +140,10 @@ def _read(template: Template, asked: str | None, sentence: str, answer: str, pub
     where = ALL_LEADS
     if template.per_lead:
         lead = lead_named(sentence)
-        if lead is None:
+        named = lead_group(lead.name.removesuffix(" leads")) if lead else None
+        if named is None:
             return "questions on a lead that names none"
-        where = lead_group(lead.name.removesuffix(" leads")) or ALL_LEADS
+        where = named
     try:
         pairs = list(_answered(template, names, given, where))
     except _Unusable as reason:
@@ -157,6 +159,10 @@ def _read(template: Template, asked: str | None, sentence: str, answer: str, pub
             if placed is None:
                 return f"questions on an unknown group of leads ({group})"
             leads = placed
+        if not published:
+            attribute = _UNITED.get(attribute.casefold(), attribute)
+            if not holds and leads == ALL_LEADS and attribute in UNITED and name != attribute:
+                continue  # that it is not diffuse, or not of unknown place, does not mean that it is nowhere
         statements.append(Statement(attribute, leads, holds))
     return statements
 
@@ -204,8 +210,7 @@ def _united(name: str) -> tuple[str, str | None]:
     match = _PLACE.match(name)
     if match is None:
         return name, None
-    base = next((one for one in UNITED if one.casefold() == match["base"].casefold()), None)
-    return base or name, match["group"]
+    return _UNITED.get(match["base"].casefold(), name), match["group"]
 
 
 @cache
@@ -223,8 +228,3 @@ def _one_spelling(stated: pl.DataFrame) -> pl.DataFrame:
         by_fold[fold] = max(by_fold.get(fold, name), name)
     spelled = [by_fold[name.casefold()] for name in names]
     return stated.with_columns(pl.col("attribute").replace_strict(names, spelled, return_dtype=pl.String))
-
-
-def told(notes: dict[str, int]) -> Iterable[str]:
-    """The notes as lines for people."""
-    return (f"{count:,} {name}" for name, count in notes.items())

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecgqa.artefacts import write_json
-from ecgqa.errors import EcgqaError
 from ecgqa.records import GROUNDING
 from ecgqa.tables import read_table, write_table
 
@@ -47,7 +46,7 @@ def grounding_of(store: Store, *, published: bool = False) -> StoreGrounding:
     """The items of a store's questions; see `questions.grounding.ground` for `published`.
 
     A store that lacks them (built by an older version, or asked for the published ones the first time) gets them
-    written beside its other files, if its folder can be written to. Raises EcgqaError if the questions give none.
+    written beside its other files, if its folder can be written to.
     """
     table, described = (store.folder / name for name in grounding_files(published))
     facts = _read_facts(described)
@@ -57,12 +56,6 @@ def grounding_of(store: Store, *, published: bool = False) -> StoreGrounding:
         found = _grounded(store.questions(), published)
         with suppress(OSError):  # a store on a read-only disk: the items are made again next time
             _write(found, store.folder, published)
-    if found.items.is_empty():
-        raise EcgqaError(
-            f"the questions of {store.folder} say nothing about single ECGs",
-            expected="single-ECG questions with a template_id and an attribute field",
-            found="; ".join(f"{count:,} {name}" for name, count in found.notes.items()) or "comparisons only",
-        )
     return found
 
 

@@ -74,9 +74,9 @@ def looks_at_store(
     known = grounding_of(store, published=published)
     items = known.items if split is None else known.items.filter(pl.col("split") == split)
     ids = store.records["ecg_id"].to_numpy()
-    named = pl.col("class_id").replace_strict(range(len(known.classes)), known.classes, return_dtype=pl.String)
     items = items.with_columns(
-        pl.Series("ecg_id", ids[items["ecg_row"].to_numpy()], dtype=pl.Int64), named.alias("attribute")
+        pl.Series("ecg_id", ids[items["ecg_row"].to_numpy()], dtype=pl.Int64),
+        pl.Series("attribute", known.classes, dtype=pl.String).gather(items["class_id"]),
     ).filter(pl.col("attribute").is_in(classes))
     decoder, source = Decoder.mapped(store), str(store.records["source"][0])
     if leads != "asked":

@@ -29,7 +29,7 @@ def test_loss_gradient_and_metrics_are_the_originals(parity_cases: Path) -> None
     found = 0
     for folder in sorted(parity_cases.iterdir()):
         config = folder / "config.json"
-        if not config.is_file() or json.loads(config.read_text()).get("upstream_class") != CRITERION:
+        if not config.is_file() or CRITERION not in json.loads(config.read_text()).get("upstream_class", ""):
             continue
         found += 1
         inputs, outputs = load_file(folder / "inputs.safetensors"), load_file(folder / "outputs.safetensors")

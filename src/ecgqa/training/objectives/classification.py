@@ -77,7 +77,11 @@ class Classification:
     def _dataset(self, split: str, at_most: int | None) -> FindingsDataset:
         items = self.grounding.items.filter(self.grounding.items["split"] == split)
         if items.is_empty():
-            raise EcgqaError(f"the {split} questions of {self.store.folder} say nothing about single ECGs")
+            raise EcgqaError(
+                f"the {split} questions of {self.store.folder} say nothing about single ECGs",
+                expected="questions about one ECG of the 70 templates, with an attribute field",
+                found=self._left_out or "comparisons only",
+            )
         dataset = FindingsDataset.of_items(self.decoder, items)
         if at_most is None or at_most >= len(dataset):
             return dataset
@@ -98,9 +102,11 @@ class Classification:
             f"{len(self.train.attribute):,} training items of {len(self.classes)} attributes; a look is an ECG seen "
             "through one set of leads"
         ]
-        if self.grounding.notes:
-            said.append("left out: " + "; ".join(f"{count:,} {name}" for name, count in self.grounding.notes.items()))
-        return said
+        return [*said, f"left out: {self._left_out}"] if self._left_out else said
+
+    @property
+    def _left_out(self) -> str:
+        return "; ".join(f"{count:,} {name}" for name, count in self.grounding.notes.items())
 
     @property
     def sizes(self) -> dict[str, Any]:
