@@ -62,6 +62,33 @@ def settings(original: Values) -> dict[str, Any]:
     }
 
 
+def original(ours: Values) -> dict[str, Any]:
+    bert = {
+        "hidden_size": ours["text_width"],
+        "num_hidden_layers": ours["text_layers"],
+        "num_attention_heads": ours["text_heads"],
+        "intermediate_size": ours["text_feedforward"],
+        "max_position_embeddings": ours["max_text_tokens"],
+    }
+    return {
+        "num_top_layer": ours["fusion_layers"],
+        "hidden_dim": ours["fusion_width"],
+        "num_heads": ours["fusion_heads"],
+        "drop_rate": ours["fusion_dropout"],
+        **({} if bert == BERT_BASE else {"tiny_bert": bert}),
+    }
+
+
+def pretraining_original(ours: Values) -> dict[str, Any]:
+    return original(ours) | {
+        "mim_prob": ours["removed"],
+        "mim_layer": ours["reconstruct_before"],
+        "mim_decoder_hidden_dim": ours["decoder_width"],
+        "mim_decoder_num_layers": ours["decoder_layers"],
+        "mim_decoder_num_heads": ours["decoder_heads"],
+    }
+
+
 def pretraining_settings(original: Values) -> dict[str, Any]:
     return settings(original) | {
         "removed": original["mim_prob"],
@@ -79,4 +106,5 @@ ARCHITECTURE = Architecture(
     renaming=BODY + HEADS,
     published={"compat": "published"},
     ignored=IGNORED,
+    original=pretraining_original,
 )
