@@ -204,6 +204,7 @@ def test_a_model_is_rebuilt_from_its_description(name: str) -> None:
         ("ecg_transformer", {"decimate": 2}),
         ("ecg_transformer", {"conv_norm": "none"}),
         ("ecg_transformer", {"conv_layers": [(8, 2, 2)] * 4}),
+        ("ecg_transformer", {"conv_layers": [(16, 5, 3)] * 2, "projection": False}),
         ("resnet_lstm", {"decimate": 3}),
     ],
 )

@@ -31,10 +31,13 @@ MODULES = {
     "deaf_transformer": "ecgqa.models.deaf_transformer",
     "ecg_encoder": "ecgqa.models.pooled_encoder",
     "ecg_transformer": "ecgqa.models.fusion_transformer",
+    "ecg_transformer_classifier": "ecgqa.models.ecg_classifier",
     "m3ae_pretraining": "ecgqa.models.m3ae_pretraining",
     "m3ae_qa": "ecgqa.models.m3ae_qa",
     "medvill_pretraining": "ecgqa.models.medvill",
+    "nejedly2021": "ecgqa.models.nejedly2021",
     "resnet_lstm": "ecgqa.models.resnet_lstm",
+    "se_wrn": "ecgqa.models.se_wrn",
     "wav2vec2": "ecgqa.models.wav2vec2",
 }
 """Where each name is registered, so that naming one model does not import the others."""
