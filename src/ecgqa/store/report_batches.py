@@ -78,8 +78,9 @@ class Reports:
     def alike(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether the reports of two ECGs, pair by pair, say the same: the same words, or the same diagnoses."""
         one, two = self._place[rows], self._place[others]
-        means = self._means[one]
-        return (self._says[one] == self._says[two]) | ((means == self._means[two]) & (means != UNKNOWN))
+        same_words: NDArray[np.bool_] = self._says[one] == self._says[two]
+        same_diagnoses: NDArray[np.bool_] = (self._means[one] == self._means[two]) & (self._means[one] != UNKNOWN)
+        return same_words | same_diagnoses
 
     def exchanged(self, rows: NDArray[np.int64], share: float, generator: np.random.Generator) -> NDArray[np.int64]:
         """The row whose report each of `rows` gets: for about `share` of them that of another.
