@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from ecgqa.models.layers import ConvolutionalPositions, TransformerEncoder, positions_below, scale_gradient
+from ecgqa.models.layers import (
+    ConvolutionalPositions,
+    TransformerEncoder,
+    decimated,
+    positions_below,
+    scale_gradient,
+)
 from ecgqa.records import LEADS
 
 ConvLayer = tuple[int, int, int]
@@ -125,12 +131,8 @@ class EcgFrontEnd(nn.Module):
 
     def convolve(self, ecg: Tensor, length: Tensor | None) -> list[Tensor]:
         """Output (B, channels, frames) of every block; `length` (B,) in samples, None if nothing is padded."""
-        if self.decimate > 1:
-            whole = ecg.shape[-1] // self.decimate * self.decimate
-            pieces = ecg[..., :whole].reshape(*ecg.shape[:-1], -1, self.decimate)
-            ecg = pieces @ ecg.new_full((self.decimate,), 1.0 / self.decimate)  # on a CPU four times avg_pool1d
         outputs = []
-        x = ecg
+        x = decimated(ecg, self.decimate)
         for index, block in enumerate(self.conv_layers):
             assert isinstance(block, nn.Sequential)
             if index == 0 and length is not None and self.ignore_padding and isinstance(block[2], InstanceNorm):
@@ -142,10 +144,12 @@ class EcgFrontEnd(nn.Module):
             outputs.append(x)
         return outputs
 
+    def features(self, ecg: Tensor, length: Tensor | None = None) -> Tensor:
+        """What the convolutions make of ECGs, before the LayerNorm: (B, frames, channels)."""
+        return scale_gradient(self.convolve(ecg, length)[-1], self.gradient).transpose(1, 2)
+
     def forward(self, ecg: Tensor, length: Tensor | None = None) -> Tensor:
-        features = self.convolve(ecg, length)[-1]
-        features = scale_gradient(features, self.gradient).transpose(1, 2)
-        out: Tensor = self.dropout(self.projection(self.layer_norm(features)))
+        out: Tensor = self.dropout(self.projection(self.layer_norm(self.features(ecg, length))))
         return out
 
 
@@ -169,10 +173,14 @@ class EcgEncoder(nn.Module):
             length = None
         x = self.front_end(ecg, length)
         valid = None if length is None else positions_below(self.front_end.n_frames(length), x.shape[1])
+        return self.contextualise(x, valid), valid
+
+    def contextualise(self, x: Tensor, valid: Tensor | None) -> Tensor:
+        """What positions and transformer make of projected frames x (B, L, width); valid (B, L) bool or None."""
         if valid is not None and self.ignore_padding:
             x = x.masked_fill(~valid[:, :, None], 0.0)
-        x = x + self.positions(x)
-        return self.encoder(x, valid), valid
+        out: Tensor = self.encoder(x + self.positions(x), valid)
+        return out
 
 
 def build_transformer(config: EcgEncoderConfig) -> TransformerEncoder:

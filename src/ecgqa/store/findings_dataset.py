@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ecgqa.records import LEADS
+from ecgqa.store.loader import Tensors
 
 
 class Decodes(Protocol):
@@ -27,7 +28,7 @@ class Decodes(Protocol):
 
 
 @dataclass(slots=True)
-class FindingsBatch:
+class FindingsBatch(Tensors):
     """N looks at ECGs, each through a set of leads, and M things known of them in all.
 
     ecg: float32 (N, 12, T) millivolts, leads outside the lead set 0. length: int64 (N,) samples that belong to the ECG.
@@ -46,14 +47,6 @@ class FindingsBatch:
 
     def __len__(self) -> int:
         return self.row.shape[0]
-
-    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> FindingsBatch:
-        """The batch on `device` (this one, if it is there already)."""
-        return FindingsBatch(*(getattr(self, one.name).to(device, non_blocking=non_blocking) for one in fields(self)))
-
-    def pin_memory(self) -> FindingsBatch:
-        """The batch in page-locked memory, from which copies to a GPU run beside other work."""
-        return FindingsBatch(*(getattr(self, one.name).pin_memory() for one in fields(self)))
 
 
 class FindingsDataset:

@@ -192,6 +192,7 @@ class Trainer:
         rate = learning_rate(at.update, self.total, recipe.optimizer.lr, recipe.schedule)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
+        self.objective.begin_update(at.update)
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
         sums = torch.zeros(4, dtype=torch.float64, device=world.device)
