@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ecgqa.records import LEADS
 from ecgqa.store.build import build_store
+from support.ecg_file import write_signal
 
 ANSWERS = ["no", "not sure", "yes", "lead I", "lead II", "sinus rhythm", "pacing", "none"]
 BY_TEMPLATE = {
@@ -28,17 +28,6 @@ def write_ecg(folder: Path, ecg_id: int, *, n_samples: int = N_SAMPLES, fs_hz: i
     signal = np.random.default_rng(ecg_id).integers(-2000, 2000, (12, n_samples)).astype("<i2")
     write_signal(folder, ecg_id, signal, fs_hz=fs_hz, gain=gain)
     return signal
-
-
-def write_signal(folder: Path, ecg_id: int, signal: Any, *, fs_hz: int = 500, gain: int = 1000) -> None:
-    """Write int16 (12, T) in canonical order as a WFDB record with its leads in reverse order."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = [f"{ecg_id} 12 {fs_hz} {signal.shape[1]}"]
-    for lead in reversed(range(12)):
-        checksum = int(np.array(signal[lead].sum(dtype=np.int64)).astype(np.int16))
-        lines.append(f"{ecg_id}.dat 16 {gain}/mV 16 0 {signal[lead][0]} {checksum} 0 {LEADS[lead]}")
-    (folder / f"{ecg_id}.hea").write_text("\n".join(lines) + "\n")
-    (folder / f"{ecg_id}.dat").write_bytes(np.ascontiguousarray(signal[::-1].T).tobytes())
 
 
 def sample(

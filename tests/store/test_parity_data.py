@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from store_dataset import write_signal
 from torch import Tensor
 
 from ecgqa.models.ecg_encoder import EcgEncoderConfig, EcgFrontEnd
@@ -18,6 +17,7 @@ from ecgqa.store import Store, open_store
 from ecgqa.store.build import build_store
 from ecgqa.store.decode import Decoder
 from ecgqa.store.segments import SegmentBatch, SegmentLoader
+from support.ecg_file import write_signal
 
 pytestmark = pytest.mark.parity
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from store_dataset import write_ecg, write_signal
+from store_dataset import write_ecg
 
 from ecgqa.errors import EcgqaError
 from ecgqa.store import Store, open_store
 from ecgqa.store.build import build_store
 from ecgqa.store.segments import SegmentBatch, SegmentLoader
+from support.ecg_file import write_signal
 
 FS_HZ = 100
 PATIENTS = {1: 10, 2: 10, 3: 11, 4: 12, 5: 12, 6: 12, 7: None, 8: None, 9: 13, 10: 13}

@@ -9,6 +9,7 @@ import pytest
 
 from ecgqa.sources.synthetic.writer import write_cohort
 from ecgqa.store.build import build_store
+from support.tiny_findings import build_findings_store
 from support.tiny_store import build_tiny_store
 
 
@@ -21,6 +22,13 @@ def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def data_for_question_answering(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Ten seconds at 500 Hz, as the shipped recipes expect."""
     store = build_tiny_store(tmp_path_factory.mktemp("ten seconds"), fs_hz=500, n_samples=5000)
+    return {"data.store": str(store), "data.max_valid_questions": None}
+
+
+@pytest.fixture(scope="session")
+def data_for_classification(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Ten seconds at 500 Hz, as the shipped recipes expect."""
+    store = build_findings_store(tmp_path_factory.mktemp("ten seconds"), fs_hz=500, n_samples=5000)
     return {"data.store": str(store), "data.max_valid_questions": None}
 
 

@@ -19,7 +19,7 @@ def probe(
 
     Example: ecgqa probe runs/w2v-cmsc-rlm stores/ptbxl
 
-    For every attribute that the store's verify questions tell of whole ECGs, a logistic regression learns to read it
+    For every attribute that the store's questions tell of whole ECGs, a logistic regression learns to read it
     from the encoder's features of the train ECGs; the held-out ECGs are those of other patients. Beside it stand an
     encoder of the same configuration that was never trained, and the amplitudes of the leads.
 

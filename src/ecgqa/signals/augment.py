@@ -72,22 +72,24 @@ class Augmentations:
         def chosen(share: float) -> Tensor:
             return _uniform((len(ecg), 1, 1), generator, ecg) < share
 
-        added = torch.zeros_like(ecg)
+        added = []
         if self.powerline_noise:
-            added += powerline_noise(ecg, fs_hz, low_high, generator) * chosen(self.powerline_noise)
+            added.append(powerline_noise(ecg, fs_hz, low_high, generator) * chosen(self.powerline_noise))
         if self.emg_noise:
-            added += emg_noise(ecg, low_high, generator) * chosen(self.emg_noise)
+            added.append(emg_noise(ecg, low_high, generator) * chosen(self.emg_noise))
         if self.baseline_shift:
             step = baseline_shift(ecg, length, low_high, generator, published=self.published_shift)
-            added += step * chosen(self.baseline_shift)
+            added.append(step * chosen(self.baseline_shift))
         if self.baseline_wander:
-            added += baseline_wander(ecg, fs_hz, low_high, generator) * chosen(self.baseline_wander)
-        out = ecg + added * holds_signal(ecg, length)
+            added.append(baseline_wander(ecg, fs_hz, low_high, generator) * chosen(self.baseline_wander))
+        out = ecg
+        if added:
+            out = ecg + sum(added) * holds_signal(ecg, length)
         if self.limb_leads:
             out = with_limb_leads(out)
         if self.leads_masking:  # last, so that a masked lead holds no noise
-            masked = random_leads_masking(out, generator, self.masked_leads, all_leads=self.all_leads_masked)
-            out = torch.where(chosen(self.leads_masking), masked, out)
+            kept = random_leads(out, generator, self.masked_leads, all_leads=self.all_leads_masked)
+            out = only_leads(out, kept | ~chosen(self.leads_masking)[..., 0])
         return out
 
 
@@ -99,15 +101,22 @@ def generator_for(device: torch.device | str, *seeds: int) -> Generator:
     return torch.Generator(device).manual_seed(int(state) & (2**63 - 1))
 
 
+def present_leads(ecg: Tensor) -> Tensor:
+    """Bool (..., 12): leads of (..., 12, T) that are not zero throughout."""
+    return (ecg.amax(-1) != 0) | (ecg.amin(-1) != 0)  # ten times as fast as any()
+
+
 def holds_signal(ecg: Tensor, length: Tensor) -> Tensor:
-    """Bool (N, 12, T): samples below `length` (N,) of leads that are not zero throughout."""
-    time = torch.arange(ecg.shape[-1], device=ecg.device)
-    return (time < length[:, None])[:, None] & ecg.ne(0).any(-1, keepdim=True)
+    """Bool (N, 12, T), or (N, 12, 1) if nothing is padded: samples below `length` (N,) of leads that are present."""
+    present = present_leads(ecg)[..., None]
+    if bool((length >= ecg.shape[-1]).all()):
+        return present
+    return (torch.arange(ecg.shape[-1], device=ecg.device) < length[:, None])[:, None] & present
 
 
 def only_leads(ecg: Tensor, kept: Tensor) -> Tensor:
     """`ecg` with the leads that `kept`, bool (12,) or (N, 12), does not name set to zero."""
-    return ecg.masked_fill(~kept[..., None], 0.0)
+    return ecg * kept[..., None]
 
 
 def surviving_leads(draw: Tensor, p: float = 0.5, present: Tensor | None = None) -> Tensor:
@@ -123,13 +132,19 @@ def surviving_leads(draw: Tensor, p: float = 0.5, present: Tensor | None = None)
     return kept | rescued
 
 
-def random_leads_masking(ecg: Tensor, generator: Generator, p: float = 0.5, *, all_leads: bool = False) -> Tensor:
-    """Each lead zero with probability `p`, but never all of an ECG's leads unless `all_leads` (the published way).
+def random_leads(ecg: Tensor, generator: Generator, p: float = 0.5, *, all_leads: bool = False) -> Tensor:
+    """Bool (N, 12): leads that stay when each is masked with probability `p`.
 
-    Source: Oh et al. 2022, "Lead-agnostic self-supervised learning for local and global representations of ECG".
+    Of an ECG's leads one always stays, unless `all_leads` (the published way). Source: Oh et al. 2022, "Lead-agnostic
+    self-supervised learning for local and global representations of electrocardiogram".
     """
     draw = _uniform(ecg.shape[:2], generator, ecg)
-    return only_leads(ecg, surviving_leads(draw, p, None if all_leads else ecg.ne(0).any(-1)))
+    return surviving_leads(draw, p, None if all_leads else present_leads(ecg))
+
+
+def random_leads_masking(ecg: Tensor, generator: Generator, p: float = 0.5, *, all_leads: bool = False) -> Tensor:
+    """`ecg` with leads set to zero by `random_leads`."""
+    return only_leads(ecg, random_leads(ecg, generator, p, all_leads=all_leads))
 
 
 def powerline_noise(
@@ -196,7 +211,7 @@ def with_limb_leads(ecg: Tensor) -> Tensor:
 
     Limb leads that are absent (zero throughout), or whose I or II is, stay as they are.
     """
-    there = ecg.ne(0).any(-1, keepdim=True)
+    there = present_leads(ecg)[..., None]
     known = there[..., 2:6, :] & there[..., :2, :].all(-2, keepdim=True)
     limb = torch.where(known, limb_leads(ecg[..., 0, :], ecg[..., 1, :]), ecg[..., 2:6, :])
     return torch.cat([ecg[..., :2, :], limb, ecg[..., 6:, :]], dim=-2)
@@ -210,7 +225,7 @@ def standardised(ecg: Tensor, length: Tensor, over: str = "lead") -> Tensor:
     """
     if over not in ("lead", "ecg"):
         raise EcgqaError(f"cannot standardise over {over!r}", expected="lead or ecg")
-    inside = holds_signal(ecg, length).to(ecg.dtype)
+    inside = holds_signal(ecg, length).to(ecg.dtype).expand_as(ecg)
     axes = (-1,) if over == "lead" else (-2, -1)
     count = inside.sum(axes, keepdim=True).clamp_min(1.0)
     mean = (ecg * inside).sum(axes, keepdim=True) / count

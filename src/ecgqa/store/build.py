@@ -20,6 +20,7 @@ from ecgqa.errors import EcgqaError
 from ecgqa.progress import progress
 from ecgqa.records import QUESTIONS, RECORDS
 from ecgqa.store import layout
+from ecgqa.store.grounding import write_grounding
 from ecgqa.store.inputs import Questions, Recordings, find_recordings, load_questions
 from ecgqa.store.packing import JOURNAL, Form, Packed, close_gaps, pack
 from ecgqa.tables import write_table
@@ -114,18 +115,17 @@ def _fill(
     records = records.filter(~pl.col("ecg_id").is_in(list(unreadable)))
     frame = _answerable(frame, unreadable)
     write_table(_with_signals(records, packed, form), draft.path / layout.RECORDS_FILE, RECORDS)
-    write_table(
-        _with_rows(frame, records["ecg_id"]),
-        draft.path / layout.QUESTIONS_FILE,
-        QUESTIONS,
-        row_group_size=layout.QUESTION_ROW_GROUP,
-    )
+    frame = _with_rows(frame, records["ecg_id"])
+    path = draft.path / layout.QUESTIONS_FILE
+    write_table(frame, path, QUESTIONS, row_group_size=layout.QUESTION_ROW_GROUP)
     write_json(draft.path / layout.ANSWERS, asdict(questions.answers))
+    grounding = write_grounding(frame, draft.path)
     if lost:
         rows = sorted(lost.items())
         table = pl.DataFrame({"ecg_id": [row[0] for row in rows], "reason": [row[1] for row in rows]})
         table.write_csv(draft.path / layout.SKIPPED)
     _describe(draft, frame, packed, form, questions, lost)
+    draft.extra["grounding"] = grounding.summary
     (draft.path / JOURNAL).unlink(missing_ok=True)
 
 

@@ -122,11 +122,12 @@ class Decoder:
             digital = self.signals[index]
         else:
             begins = np.zeros_like(rows) if starts is None else starts
+            last = self.signals.shape[-1] - 1
             time = torch.from_numpy(begins).to(device)[:, None, None] + torch.arange(n_samples, device=device)
-            beyond = time >= self.signals.shape[-1]
             leads = torch.arange(self.signals.shape[1], device=device)[:, None]
-            digital = self.signals[index[:, None, None], leads, time.clamp_max(self.signals.shape[-1] - 1)]
-            digital = digital.masked_fill(beyond, 0)
+            digital = self.signals[index[:, None, None], leads, time.clamp_max(last)]
+            if begins.size and begins.max() + n_samples > last + 1:
+                digital = digital.masked_fill(time > last, 0)
         out = digital * self.scale_mv[index]
         absent = rows == NO_ECG
         if self.has_invalid[rows[~absent]].any():

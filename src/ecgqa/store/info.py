@@ -26,6 +26,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         "by_type": counts["by_type"],
         "answers": counts["answers"],
         "flagged_ecgs": counts["flagged_ecgs"],
+        "grounding": manifest.get("grounding", {"items": {}, "classes": 0}),
         "skipped": {"ecgs": counts["ecgs_skipped"], "questions": counts["questions_skipped"]},
         "bytes": sizes,
         "bytes_per_ecg": round((sizes[layout.SIGNALS] + sizes[layout.RECORDS_FILE]) / max(n_ecgs, 1), 1),
@@ -71,7 +72,7 @@ def details(description: dict[str, Any]) -> str:
 
 
 def _question_table(description: dict[str, Any]) -> list[str]:
-    """Questions by type and split, and the number of answers; nothing for a store of ECGs alone."""
+    """Questions by type and split, answers and items; nothing for a store of ECGs alone."""
     if not description["questions"]:
         return []
     columns = sorted({(row["version"], row["split"]) for row in description["by_type"]}, key=_place)
@@ -80,8 +81,13 @@ def _question_table(description: dict[str, Any]) -> list[str]:
     number = {(row["question_type"], row["version"], row["split"]): row["questions"] for row in description["by_type"]}
     rows = [[kind, *(f"{number.get((kind, *column), 0):,}" for column in columns)] for kind in types]
     totals = [f"{sum(number.get((kind, *column), 0) for kind in types):,}" for column in columns]
-    table = _aligned([["question type", *names], *rows, ["all", *totals]])
-    return [*table, "", f"answers      {description['answers']} classes, none included"]
+    known = description["grounding"]
+    return [
+        *_aligned([["question type", *names], *rows, ["all", *totals]]),
+        "",
+        f"answers      {description['answers']} classes, none included",
+        f"items        {sum(known['items'].values()):,} of {known['classes']} attributes in sets of leads",
+    ]
 
 
 def _place(column: tuple[str, str]) -> tuple[bool, int]:

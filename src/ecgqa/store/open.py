@@ -96,7 +96,7 @@ class Store:
         if not parts:
             held = sorted({f"{part['split']} ({part['version']})" for part in self.manifest["parts"]})
             raise EcgqaError(
-                f"{self.folder} holds no {' '.join(filter(None, (version, split)))} questions",
+                f"{self.folder} holds no {' '.join(filter(None, (version, split, 'questions')))}",
                 found=", ".join(held) or "no questions at all",
                 fix="build the store with --splits and --versions that name them"
                 if held

@@ -25,6 +25,8 @@ _HOW: Final = (
     "--objective.leave_out FILE those of a list"
 )
 
+_PUBLISHED: Final = ("ptbxl", "mimic-iv-ecg")
+
 
 @dataclass(frozen=True)
 class PretrainingRows:
@@ -64,7 +66,7 @@ def pretraining_rows(
         n_named = int(out.sum())
         if leave_out_patients and n_named:
             out = np.isin(patient, patient[out])
-        if named:
+        if n_named:
             others = f" and {int(out.sum()) - n_named:,} others of their patients" if leave_out_patients else ""
             notes.append(f"{n_named:,} ECGs of the test questions{others} are left out")
     kept = np.flatnonzero(~out)
@@ -92,9 +94,11 @@ def _named(store: Store, leave_out: str | Path | None, notes: list[str]) -> set[
         if not own and store.manifest["counts"]["questions"]:
             notes.append("the store holds no test questions: none of its ECGs is left out")
         elif not own:
+            source = store.manifest["inputs"].get("source")
+            fetch = f" (ecgqa fetch questions brings the published list of {source})" if source in _PUBLISHED else ""
             notes.append(
                 f"the store holds ECGs without questions, so it is not known which of them a test asks about: none is "
-                f"left out; {_HOW}"
+                f"left out; {_HOW}{fetch}"
             )
         return own
     listed = _listed(Path(leave_out))

@@ -249,6 +249,7 @@ class Trainer:
                 at.best_score, at.best_update, at.without_gain = score, at.update, 0
                 if self.world.is_first:
                     save_best(self.folder, self.model, {"update": at.update, **values})
+                    self.objective.keep_best(self.folder, at.update)
             else:
                 at.without_gain += 1
         if log:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ecgqa.errors import EcgqaError
-from ecgqa.evaluation.probe import Difference, Scored, Split, compare_features
+from ecgqa.evaluation.linear_probe import Difference, Scored, Split, compare_features
 from ecgqa.progress import progress
 from ecgqa.store import Store, open_store
 from ecgqa.store.segments import patient_numbers
@@ -106,37 +106,17 @@ def probe(
 
 
 def known_findings(store: Store) -> pl.DataFrame:
-    """What the verify questions of a store tell of single whole ECGs: columns split, ecg_row, attribute, label (bool).
-
-    Questions that name a lead, and answers that are neither yes nor no or contradict each other, are left out.
-    """
+    """What the questions of a store tell of whole ECGs: columns split, ecg_row, attribute, label (bool)."""
     import polars as pl
 
-    from ecgqa.questions.templates import TEMPLATES
-    from ecgqa.records import QuestionType
+    from ecgqa.records import ALL_LEADS
+    from ecgqa.store.grounding import grounding_of
 
-    named = [template_id for template_id, template in TEMPLATES.items() if template.per_lead]
-    answer = pl.col("answer").list.first()
-    return (
-        store.questions()
-        .filter(
-            pl.col("question_type") == QuestionType.SINGLE_VERIFY,
-            ~pl.col("template_id").is_in(named),
-            pl.col("attribute").list.len() == 1,
-            pl.col("answer").list.len() == 1,
-            answer.is_in(["yes", "no"]),
-        )
-        .select(
-            "split",
-            pl.col("ecg_row").list.first(),
-            pl.col("attribute").list.first(),
-            (answer == "yes").alias("label"),
-        )
-        .group_by("split", "ecg_row", "attribute")
-        .agg(pl.col("label").any(), pl.col("label").n_unique().alias("answers"))
-        .filter(pl.col("answers") == 1)
-        .drop("answers")
-        .sort("ecg_row", "attribute")
+    grounding = grounding_of(store)
+    numbers = list(range(len(grounding.classes)))
+    name = pl.col("class_id").replace_strict(numbers, grounding.classes, return_dtype=pl.String())
+    return grounding.items.filter(pl.col("leads") == ALL_LEADS).select(
+        "split", "ecg_row", name.alias("attribute"), "label"
     )
 
 
@@ -157,7 +137,7 @@ def _sides(store: Store, items: pl.DataFrame, held_out: Sequence[str]) -> tuple[
         if not len(found):
             raise EcgqaError(
                 f"{store.folder} says nothing about whole ECGs of {part}",
-                expected="single-verify questions",
+                expected="questions about single ECGs",
                 found=", ".join(items["split"].unique().cast(pl.String()).to_list()) or "none",
                 fix="ecgqa store build with questions of these splits",
             )

@@ -15,6 +15,12 @@ MODULES = {
     "ecg_transformer": "ecgqa.models.upstream.ecg_encoder",
     "wav2vec2": "ecgqa.models.upstream.wav2vec2",
     "wav2vec2_cmsc": "ecgqa.models.upstream.wav2vec2",
+    "ecg_transformer_classifier": "ecgqa.models.upstream.ecg_classifier",
+    "nejedly2021resnet_classifier": "ecgqa.models.upstream.nejedly2021",
+    "se_wrn_classifier": "ecgqa.models.upstream.se_wrn",
+    "blind_transformer_qa": "ecgqa.models.upstream.blind_transformer",
+    "deaf_transformer_qa": "ecgqa.models.upstream.deaf_transformer",
+    "resnet_lstm_classifier": "ecgqa.models.upstream.resnet_lstm",
 }
 """Where the `ARCHITECTURE` of each of the original's models is, by the original's registered name."""
 
@@ -27,7 +33,9 @@ class Architecture:
 
     model: our registered name. settings: our configuration's values from the original's model configuration. sizes: the
     sizes that the data decides, from the same. renaming: of parameters. published: settings that keep the defects which
-    the published numbers carry. ignored: beginnings of names in old checkpoints that mean nothing.
+    the published numbers carry. ignored: beginnings of names in old checkpoints that mean nothing. from_medvill:
+    settings that replace `published` in a model fine-tuned from MedViLL. original: the way back from the settings that
+    `original_settings` does not know by name.
     """
 
     model: str
@@ -36,6 +44,8 @@ class Architecture:
     renaming: Renaming
     published: dict[str, Any] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
+    from_medvill: dict[str, Any] = field(default_factory=dict)
+    original: Callable[[Values], dict[str, Any]] | None = None
 
 
 def architecture(upstream_name: str) -> Architecture:

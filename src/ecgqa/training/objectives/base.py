@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 OBJECTIVES = {
     "question_answering": "ecgqa.training.objectives.question_answering:QuestionAnswering",
+    "classification": "ecgqa.training.objectives.classification:Classification",
     "wav2vec2": "ecgqa.training.objectives.wav2vec2:Wav2Vec2Objective",
     "cmsc": "ecgqa.training.objectives.contrastive:Cmsc",
     "simclr": "ecgqa.training.objectives.contrastive:SimClr",
@@ -79,6 +80,9 @@ class Objective(Protocol):
         self, model: nn.Module, batch_size: int, world: World, *, tick: Callable[[], None]
     ) -> dict[str, float]:
         """Values on the validation split, `monitor` among them; calls `tick` between batches."""
+
+    def keep_best(self, folder: Path, update: int) -> None:
+        """Write what belongs to the weights of `update`, which the last evaluation found best and which were kept."""
 
 
 def objective_class(name: str) -> type[Objective]:

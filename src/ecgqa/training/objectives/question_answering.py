@@ -16,17 +16,17 @@ from torch.nn import functional as F
 from ecgqa.artefacts import digest_of, write_json
 from ecgqa.errors import EcgqaError
 from ecgqa.models.registry import Task, build_model
-from ecgqa.models.tokenizer import Tokenizer, train_tokenizer
 from ecgqa.store import Store, open_store
 from ecgqa.store.batches import Batch, BatchLoader, QuestionDataset
 from ecgqa.training.distributed import World
 from ecgqa.training.model_file import write_model_file
 from ecgqa.training.objectives.base import Objective
+from ecgqa.training.text import OWN, TOKENIZER, choose_tokenizer, start_words
 
 if TYPE_CHECKING:
     from ecgqa.training.recipe import Recipe
 
-TOKENIZER, ANSWERS = "tokenizer.json", "answers.json"
+ANSWERS = "answers.json"
 
 
 @dataclass
@@ -54,18 +54,18 @@ class QuestionAnswering(Objective):
             raise EcgqaError("the recipe names no store", fix="--data.store FOLDER (ecgqa store build makes one)")
         self.recipe = recipe
         self.store = open_store(recipe.data.store)
-        self.tokenizer = self._tokenizer(folder)
+        self.folder = folder
+        self.tokenizer = choose_tokenizer(recipe.data, self._texts, folder).limited(
+            getattr(recipe.model, "max_text_tokens", None)
+        )
+        self._words: str | None = None
         self.train = self._dataset(recipe.data.train_split, recipe.data.max_train_questions)
         self.valid = self._dataset(recipe.data.valid_split, recipe.data.max_valid_questions)
         self._loader: tuple[tuple[int, World], BatchLoader] | None = None
 
-    def _tokenizer(self, folder: Path | None) -> Tokenizer:
-        longest = getattr(self.recipe.model, "max_text_tokens", None)
-        if folder is not None and (folder / TOKENIZER).is_file():
-            return Tokenizer.load(folder / TOKENIZER, longest)
+    def _texts(self) -> list[str]:
         data = self.recipe.data
-        questions = self.store.questions(data.train_split, data.version)["question"].unique().to_list()
-        return train_tokenizer(questions, data.vocab_size).limited(longest)
+        return self.store.questions(data.train_split, data.version)["question"].unique().to_list()
 
     def _dataset(self, split: str, at_most: int | None) -> QuestionDataset:
         version = self.recipe.data.version
@@ -80,7 +80,9 @@ class QuestionAnswering(Objective):
 
     @property
     def inputs(self) -> dict[str, Any]:
-        return {"store": store_digest(self.store), "answers": digest_of(self.store.answers)}
+        # The digest stands for data.tokenizer, so that a run can go on where that folder is not.
+        pieces = {} if self.recipe.data.tokenizer == OWN else {"tokenizer": digest_of(self.tokenizer.to_json())}
+        return {"store": store_digest(self.store), "answers": digest_of(self.store.answers), **pieces}
 
     @property
     def n_train(self) -> int:
@@ -88,15 +90,21 @@ class QuestionAnswering(Objective):
 
     @property
     def notes(self) -> list[str]:
-        return []
+        return [self._words] if self._words else []
 
     @property
     def sizes(self) -> dict[str, Any]:
         """What the data decides of a model."""
-        return {"n_answers": len(self.store.answers), "vocab_size": self.tokenizer.vocab_size}
+        return {
+            "n_answers": len(self.store.answers),
+            "vocab_size": self.tokenizer.vocab_size,
+            "separator_id": self.tokenizer.separator_id,
+        }
 
     def build_model(self) -> nn.Module:
-        return build_model(self.recipe.model_name, self.recipe.model, **self.sizes)
+        model = build_model(self.recipe.model_name, self.recipe.model, **self.sizes)
+        self._words = start_words(model, self.recipe.data, self.folder)
+        return model
 
     def write_files(self, folder: Path) -> None:
         self.tokenizer.save(folder / TOKENIZER)
