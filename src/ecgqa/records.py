@@ -1,7 +1,8 @@
-"""The vocabulary every room speaks: lead order, enumerations, and the schemas of the four tables."""
+"""The vocabulary every room speaks: lead order, enumerations, and the schemas of the tables."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -10,6 +11,9 @@ import polars as pl
 
 LEADS: Final = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 """Canonical lead order of every signal array in this package."""
+
+ALL_LEADS: Final = (1 << len(LEADS)) - 1
+"""All twelve leads as a lead set."""
 
 INVALID_SAMPLE: Final = -32768
 """The int16 value that marks "no sample" (WFDB format 16's own marker); becomes NaN in millivolts."""
@@ -194,7 +198,44 @@ PREDICTIONS: Final = TableSchema(
     },
 )
 
-TABLES: Final = {table.name: table for table in (RECORDS, ATTRIBUTES, QUESTIONS, PREDICTIONS)}
+GROUNDING: Final = TableSchema(
+    "grounding",
+    {
+        "split": Column(_enum(Split), "train, valid or test"),
+        "ecg_row": Column(pl.Int32(), "row of the store's signals.npy"),
+        "leads": Column(pl.UInt16(), "lead set that the statement is about: bit i is lead i"),
+        "class_id": Column(pl.Int16(), "attribute, as its place in the class list"),
+        "label": Column(pl.Boolean(), "whether the ECG shows it in these leads"),
+        "verified": Column(pl.Boolean(), "stated by a verify question (else by choose and query questions only)"),
+    },
+)
+
+FINDINGS: Final = TableSchema(
+    "findings",
+    {
+        "source": Column(pl.String(), "data set the ECG comes from", nullable=True),
+        "ecg_id": Column(pl.Int64(), "the data set's own id of the ECG"),
+        "split": Column(_enum(Split), "train, valid or test", nullable=True),
+        "leads": Column(pl.UInt16(), "lead set that the model was shown: bit i is lead i, 4095 is the whole ECG"),
+        "attribute": Column(pl.String(), "class of the model, named as the questions spell it"),
+        "probability": Column(pl.Float32(), "of the ECG showing it in these leads"),
+        "threshold": Column(pl.Float32(), "the attribute counts as shown where probability is above it"),
+        "label": Column(pl.Boolean(), "what the questions say; null where they do not tell", nullable=True),
+        "run": Column(pl.String(), "name of the model run"),
+    },
+)
+
+TABLES: Final = {table.name: table for table in (RECORDS, ATTRIBUTES, QUESTIONS, PREDICTIONS, GROUNDING, FINDINGS)}
+
+
+def lead_set(leads: Iterable[int | str]) -> int:
+    """Leads, by name or place, as a lead set: bit i stands for lead i."""
+    return sum({1 << (LEADS.index(lead) if isinstance(lead, str) else lead) for lead in leads})
+
+
+def leads_in(lead_set: int) -> tuple[str, ...]:
+    """Names of the leads in a lead set, in canonical order."""
+    return tuple(lead for place, lead in enumerate(LEADS) if lead_set >> place & 1)
 
 
 def options_of(candidates: list[str]) -> list[str]:

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from polars.testing import assert_frame_equal
 
+from ecgqa.curves import class_curves
 from ecgqa.errors import EcgqaError
 from ecgqa.evaluation import Scores, score
-from ecgqa.evaluation.curves import class_curves
 from ecgqa.evaluation.metrics import METRICS
 from support.answered_questions import predictions_table, questions_table
 

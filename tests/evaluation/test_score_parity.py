@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ecgqa.evaluation.curves import class_curves
+from ecgqa.curves import class_curves
 from ecgqa.evaluation.metrics import exact_match
 from ecgqa.evaluation.outcomes import answer, ask
 from ecgqa.evaluation.score import class_averages, score

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ecgqa.records import LEADS
 from ecgqa.store.build import build_store
+from support.ecg_file import write_signal
 
 ANSWERS = ["no", "not sure", "yes", "lead I", "lead II", "sinus rhythm", "pacing", "none"]
 BY_TEMPLATE = {
@@ -25,14 +25,8 @@ N_SAMPLES = 100
 
 def write_ecg(folder: Path, ecg_id: int, *, n_samples: int = N_SAMPLES, fs_hz: int = 500, gain: int = 1000) -> Any:
     """Write a WFDB record with its leads in reverse order; returns the int16 (12, n_samples) in canonical order."""
-    folder.mkdir(parents=True, exist_ok=True)
     signal = np.random.default_rng(ecg_id).integers(-2000, 2000, (12, n_samples)).astype("<i2")
-    lines = [f"{ecg_id} 12 {fs_hz} {n_samples}"]
-    for lead in reversed(range(12)):
-        checksum = int(np.array(signal[lead].sum(dtype=np.int64)).astype(np.int16))
-        lines.append(f"{ecg_id}.dat 16 {gain}/mV 16 0 {signal[lead][0]} {checksum} 0 {LEADS[lead]}")
-    (folder / f"{ecg_id}.hea").write_text("\n".join(lines) + "\n")
-    (folder / f"{ecg_id}.dat").write_bytes(np.ascontiguousarray(signal[::-1].T).tobytes())
+    write_signal(folder, ecg_id, signal, fs_hz=fs_hz, gain=gain)
     return signal
 
 

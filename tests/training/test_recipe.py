@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from ecgqa.cli.train import _parse
 from ecgqa.errors import EcgqaError
@@ -19,13 +20,21 @@ def test_shipped_recipes_are_sound(name: str) -> None:
     assert recipe.run.batch_size % recipe.run.accumulation == 0
 
 
-def test_the_base_recipe_has_the_published_size() -> None:
-    recipe = load_recipe("ecg_transformer-base")
-    model = build_model(recipe.model_name, recipe.model, n_answers=103, vocab_size=30522)
-    assert sum(parameter.numel() for parameter in model.parameters()) == 114_447_847
-    small = load_recipe("ecg_transformer-small")
-    model = build_model(small.model_name, small.model, n_answers=103, vocab_size=30522)
-    assert sum(parameter.numel() for parameter in model.parameters()) == 86_096_359
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("ecg_transformer-base", 114_447_847),
+        ("ecg_transformer-small", 86_096_359),
+        ("blind_transformer-base", 108_972_391),
+        ("deaf_transformer-base", 90_532_327),
+        ("resnet_lstm-base", 48_428_775),
+    ],
+)
+def test_a_published_recipe_has_the_published_size(name: str, parameters: int) -> None:
+    recipe = load_recipe(name)
+    with torch.device("meta"):
+        model = build_model(recipe.model_name, recipe.model, n_answers=103, vocab_size=30522)
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,21 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Models": {
         "train": ("ecgqa.cli.train:train", "train a model by a recipe"),
         "predict": ("ecgqa.cli.predict:predict", "a trained model's answers as prediction rows"),
+        "probe": ("ecgqa.cli.probe:probe", "how much a trained ECG encoder sees, by a linear probe"),
+        "checkpoint import": ("ecgqa.cli.checkpoint:import_", "a checkpoint of the original -> a folder like a run's"),
+        "checkpoint export": ("ecgqa.cli.checkpoint:export", "a run -> a checkpoint in the original's layout"),
+        "checkpoint info": ("ecgqa.cli.checkpoint:info", "what a file or folder of weights holds"),
         "baselines": ("ecgqa.cli.baselines:baselines", "chance, majority and question-only answers as prediction rows"),
+        "findings items": ("ecgqa.cli.findings:items", "what a store's questions say of single ECGs"),
+        "findings predict": ("ecgqa.cli.findings:predict", "what a trained classifier finds on ECGs"),
+    },
+    "Language models": {
+        "llm sample": ("ecgqa.cli.llm:sample", "choose the questions to ask, as a named subset"),
+        "llm run": ("ecgqa.cli.llm:run", "ask a language model; resumable, with a budget"),
     },
     "Results": {
         "score": ("ecgqa.cli.score:score", "prediction rows -> scores with intervals"),
+        "findings score": ("ecgqa.cli.findings:score", "findings -> accuracy, AUROC, AUPRC per attribute"),
         "compare": ("ecgqa.cli.compare:compare", "paired test between two runs"),
         "report": ("ecgqa.cli.report:report", "tables, JSON, Markdown and one HTML page"),
     },
@@ -98,6 +109,7 @@ def _guarded(action: Callable[[], int]) -> int:
         return _fail(error)
     except ModuleNotFoundError as error:
         extra = {"torch": "train", "tokenizers": "train", "safetensors": "train", "matplotlib": "plot"}
+        extra |= {"inspect_ai": "llm", "openai": "llm"}
         package = (error.name or "").split(".")[0]
         if package not in extra:
             return _fail(error)

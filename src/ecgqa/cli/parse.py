@@ -39,6 +39,8 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
         return ", ".join([*short, name]) + value
 
     def _format_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None) -> str:
+        if usage:
+            return f"usage: {usage}\n\n"
         positionals = " ".join(_usage_name(action) for action in actions if not action.option_strings)
         return f"usage: {' '.join(self._prog.split())} {positionals} [OPTIONS]\n\n".replace("  ", " ")
 
@@ -62,10 +64,19 @@ def call(function: Callable[..., Any], prog: str, words: list[str]) -> Any:
     """Parse `words` by the signature and docstring of `function`, and call it; returns what it returns.
 
     Parameters without default are positional, the others are `--name value`; `--flag` alone means `--flag true`, and
-    `--some-name` is `--some_name`. A last positional parameter of type list[Path] takes any number of words.
+    `--some-name` is `--some_name`. A last positional parameter of type list[Path] takes any number of words; a first
+    one that may be None can be left out.
     `--config FILE.yaml` reads any of them from a file. Exits with status 2 if the words do not fit.
     """
-    parser = ArgumentParser(prog=prog, description=_description(function), formatter_class=Formatter, print_config=None)
+    first = _optional_first(function)
+    names = " ".join(parameter.name for parameter in _positionals(function))
+    parser = ArgumentParser(
+        prog=prog,
+        usage=f"{prog} [{first}] {names} [OPTIONS]" if first else None,
+        description=_description(function),
+        formatter_class=Formatter,
+        print_config=None,
+    )
     parser.add_argument("--config", action="config", help="YAML file with any of these options")
     parser.add_function_arguments(function, as_group=False, as_positional=True, sub_configs=False)
     values = parser.parse_args(_completed(function, words))
@@ -81,7 +92,7 @@ def _completed(function: Callable[..., Any], words: list[str]) -> list[str]:
     """`words` in the form that the parser of `function` takes."""
     parameters = inspect.signature(function).parameters
     switches = {name for name, parameter in parameters.items() if parameter.annotation in (bool, "bool")}
-    return _gathered(function, _placed(function, tidied(words, switches, parameters)))
+    return _gathered(function, _placed(function, _first_named(function, tidied(words, switches, parameters))))
 
 
 def tidied(words: list[str], switches: Collection[str], known: Collection[str] | None = None) -> list[str]:
@@ -100,10 +111,30 @@ def tidied(words: list[str], switches: Collection[str], known: Collection[str] |
     return done
 
 
-def _positionals(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Parameters that are given by their place: no default, not keyword-only."""
+def _without_default(function: Callable[..., Any]) -> list[inspect.Parameter]:
     parameters = inspect.signature(function).parameters.values()
     return [one for one in parameters if one.default is one.empty and one.kind is not one.KEYWORD_ONLY]
+
+
+def _positionals(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Parameters that are given by their place: no default, not keyword-only, never None."""
+    return [one for one in _without_default(function) if "None" not in str(one.annotation)]
+
+
+def _optional_first(function: Callable[..., Any]) -> str | None:
+    """Name of the first parameter given by its place if it may be None; the parser takes that one by name only."""
+    first = _without_default(function)[:1]
+    return first[0].name if first and "None" in str(first[0].annotation) else None
+
+
+def _first_named(function: Callable[..., Any], words: list[str]) -> list[str]:
+    """`words` with the first one as the value of the optional first parameter, if there are enough for all."""
+    first, names = _optional_first(function), [parameter.name for parameter in _positionals(function)]
+    plain, options = _plain_and_options(words)
+    n_named = sum(word[2:].partition("=")[0] in names for word in options)
+    if first is None or len(plain) + n_named <= len(names):
+        return words
+    return [f"--{first}={plain[0]}", *plain[1:], *options]
 
 
 def _plain_and_options(words: list[str]) -> tuple[list[str], list[str]]:

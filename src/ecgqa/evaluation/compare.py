@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ecgqa.errors import EcgqaError
 from ecgqa.evaluation.breakdowns import MACRO, OVERALL
 from ecgqa.evaluation.metrics import METRICS, exact_match
-from ecgqa.evaluation.resampling import interval
-from ecgqa.evaluation.score import LEVEL, Key, Measured, Scorer
+from ecgqa.evaluation.resampling import LEVEL, interval
+from ecgqa.evaluation.score import Key, Measured, Scorer
 from ecgqa.records import PREDICTIONS
 from ecgqa.tables import conform
 

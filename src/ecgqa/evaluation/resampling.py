@@ -11,6 +11,9 @@ from scipy import sparse
 
 from ecgqa.errors import EcgqaError
 
+LEVEL = 0.95
+"""Of every interval."""
+
 WEIGHT_BYTES = 64 * 2**20
 """Memory for one block of resampling weights; bounds the peak whatever the number of ECGs."""
 
@@ -82,7 +85,7 @@ class EcgResampler:
 
 
 def interval(
-    estimate: NDArray[np.float64], samples: NDArray[np.float64], level: float = 0.95
+    estimate: NDArray[np.float64], samples: NDArray[np.float64], level: float = LEVEL
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Percentile interval of each row of `samples` (n, n_resamples), widened where needed to hold the estimate.
 
@@ -97,3 +100,12 @@ def interval(
     for row in np.flatnonzero(some & ~whole):
         low[row], high[row] = np.quantile(samples[row][np.isfinite(samples[row])], [tail, 1 - tail])
     return np.fmin(low, estimate), np.fmax(high, estimate)
+
+
+def certain(value: float, n_ecgs: int, n_questions: int) -> tuple[float, float]:
+    """Interval of a fraction seen as 0 or 1: resampling cannot widen it, so take the exact binomial one.
+
+    Clopper and Pearson, Biometrika 26, 1934, with one trial per ECG (per question where those are fewer).
+    """
+    margin = 1 - ((1 - LEVEL) / 2) ** (1 / min(n_ecgs, n_questions))
+    return (1 - margin, 1.0) if value == 1.0 else (0.0, margin)

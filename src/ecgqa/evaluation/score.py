@@ -12,18 +12,17 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ecgqa.curves import ClassCurves, class_curves
 from ecgqa.errors import EcgqaError
 from ecgqa.evaluation.breakdowns import CURVE_BREAKDOWNS, MACRO, Breakdown, break_down, macro_name
-from ecgqa.evaluation.curves import ClassCurves, class_curves
 from ecgqa.evaluation.metrics import METRICS, PROPORTIONS, Ratio, ratios
 from ecgqa.evaluation.outcomes import STATUSES, Answered, Asked, answer, ask
-from ecgqa.evaluation.resampling import EcgResampler, interval
+from ecgqa.evaluation.resampling import LEVEL, EcgResampler, certain, interval
 from ecgqa.evaluation.scores import ROWS, Scores, described
 from ecgqa.evaluation.side_tables import calibration, class_table, confusion
 from ecgqa.records import PREDICTIONS
 from ecgqa.tables import conform
 
-LEVEL = 0.95
 Averages = dict[str, tuple[NDArray[np.float64], NDArray[np.int64], NDArray[Any]]]
 Key = tuple[str, str, str]
 """(breakdown, group, metric)."""
@@ -296,7 +295,7 @@ def _rows(run: str, measured: Measured, sizes: Mapping[tuple[str, str], tuple[in
         breakdown, group, metric = key
         n_questions, n_ecgs = sizes.get((breakdown, group), overall)
         if metric in PROPORTIONS and value in (0.0, 1.0) and measured.n_used[key]:
-            at_least, at_most = _certain(value, n_ecgs, measured.n_used[key])
+            at_least, at_most = certain(value, n_ecgs, measured.n_used[key])
         elif n_ecgs < 2:
             at_least = at_most = np.nan
         table.append(
@@ -311,15 +310,6 @@ def _rows(run: str, measured: Measured, sizes: Mapping[tuple[str, str], tuple[in
             )
         )
     return pl.DataFrame(table, schema=ROWS, orient="row")
-
-
-def _certain(value: float, n_ecgs: int, n_questions: int) -> tuple[float, float]:
-    """Interval of a fraction seen as 0 or 1: resampling cannot widen it, so take the exact binomial one.
-
-    Clopper and Pearson, Biometrika 26, 1934, with one trial per ECG (per question where those are fewer).
-    """
-    margin = 1 - ((1 - LEVEL) / 2) ** (1 / min(n_ecgs, n_questions))
-    return (1 - margin, 1.0) if value == 1.0 else (0.0, margin)
 
 
 def _number(value: float) -> float | None:

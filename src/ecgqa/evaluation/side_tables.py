@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from ecgqa.evaluation.curves import class_curves
+from ecgqa.curves import class_curves
 from ecgqa.evaluation.outcomes import STATUSES, Answered, Asked
 from ecgqa.records import NONE, Status
 

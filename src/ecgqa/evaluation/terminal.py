@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from ecgqa.evaluation.attribute_scores import MACRO, MICRO, AttributeScores
+from ecgqa.evaluation.attribute_scores import METRICS as ATTRIBUTE_METRICS
 from ecgqa.evaluation.baselines import BASELINES
 from ecgqa.evaluation.compare import Comparison
 from ecgqa.evaluation.scores import Scores
-from ecgqa.evaluation.wording import DISCLAIMER, group_name, number, p_value, signed, span
+from ecgqa.evaluation.wording import DISCLAIMER, group_name, number, p_value, signed, span, with_span
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -95,6 +97,29 @@ def print_comparison(comparison: Comparison) -> None:
     console.print(
         f"[dim]p: sign-flip test over ECGs, {comparison.about['n_permutations']:,} permutations; Holm: corrected over "
         f"the question types; only A, only B: questions that only one of the two gets right. {DISCLAIMER}[/dim]"
+    )
+
+
+def print_attribute_scores(scores: AttributeScores) -> None:
+    """One table per run: its attributes, best first, then macro and micro."""
+    console = _console()
+    for run in scores.runs:
+        rows = scores.table.filter(pl.col("run") == run)
+        attributes = rows.head(-2).sort("auroc", "n", descending=True, nulls_last=True)
+        table = _table(_plain(run), ["items", "yes", "ECGs", "majority", *ATTRIBUTE_METRICS])
+        for row in pl.concat([attributes, rows.tail(2)]).iter_rows(named=True):
+            cells = [
+                with_span({"value": row[metric], "low": row[f"{metric}_low"], "high": row[f"{metric}_high"]})
+                for metric in ATTRIBUTE_METRICS
+            ]
+            name = _plain(row["attribute"])
+            summary = row["attribute"] in (MACRO, MICRO)
+            counts = (f"{row[count]:,}" for count in ("n", "positives", "ecgs"))
+            table.add_row(f"[bold]{name}[/bold]" if summary else name, *counts, number(row["majority"]), *cells)
+        console.print(table)
+    console.print(
+        f"[dim]percent, with 95 % intervals from {scores.about['n_resamples']:,} resamples of ECGs; accuracy at each "
+        f"attribute's own threshold, majority: that of always giving its commoner label. {DISCLAIMER}[/dim]"
     )
 
 

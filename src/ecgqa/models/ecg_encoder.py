@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from ecgqa.models.layers import ConvolutionalPositions, TransformerEncoder, positions_below, scale_gradient
+from ecgqa.models.layers import (
+    ConvolutionalPositions,
+    TransformerEncoder,
+    decimated,
+    positions_below,
+    scale_gradient,
+)
 from ecgqa.records import LEADS
 
 ConvLayer = tuple[int, int, int]
@@ -36,6 +42,8 @@ class EcgEncoderConfig:
         front_end_gradient: factor on the gradient that reaches the convolutions.
         init_std: standard deviation of the initial weights of linear maps. The published 0.02 suits a width of 768;
             a narrow model learns sooner from 0.02 * sqrt(768 / width).
+        projection: whether a linear map leads from the convolutions to the transformer. The original leaves it out
+            where both are equally wide.
     """
 
     n_layers: int = 12
@@ -53,6 +61,7 @@ class EcgEncoderConfig:
     input_dropout: float = 0.0
     front_end_gradient: float = 1.0
     init_std: float = 0.02
+    projection: bool = True
 
     def __post_init__(self) -> None:
         self.conv_layers = [tuple(layer) for layer in self.conv_layers]  # type: ignore[misc]
@@ -66,6 +75,8 @@ class EcgEncoderConfig:
             raise ValueError(f"width {self.width} is not a multiple of positions_groups {self.positions_groups}")
         if self.decimate < 1:
             raise ValueError("decimate is 1 or more")
+        if not self.projection and self.conv_layers[-1][0] != self.width:
+            raise ValueError("without a projection the last convolution must be as wide as the transformer")
 
 
 class InstanceNorm(nn.GroupNorm):
@@ -105,9 +116,10 @@ class EcgFrontEnd(nn.Module):
             self.conv_layers.append(nn.Sequential(*block, nn.GELU()))
             n_in = channels
         self.layer_norm = nn.LayerNorm(n_in)
-        self.projection = nn.Linear(n_in, config.width)
-        nn.init.normal_(self.projection.weight, std=config.init_std)
-        nn.init.zeros_(self.projection.bias)
+        self.projection = nn.Linear(n_in, config.width) if config.projection else nn.Identity()
+        if isinstance(self.projection, nn.Linear):
+            nn.init.normal_(self.projection.weight, std=config.init_std)
+            nn.init.zeros_(self.projection.bias)
         self.dropout = nn.Dropout(config.input_dropout)
 
     def n_frames(self, length: Tensor) -> Tensor:
@@ -119,12 +131,8 @@ class EcgFrontEnd(nn.Module):
 
     def convolve(self, ecg: Tensor, length: Tensor | None) -> list[Tensor]:
         """Output (B, channels, frames) of every block; `length` (B,) in samples, None if nothing is padded."""
-        if self.decimate > 1:
-            whole = ecg.shape[-1] // self.decimate * self.decimate
-            pieces = ecg[..., :whole].reshape(*ecg.shape[:-1], -1, self.decimate)
-            ecg = pieces @ ecg.new_full((self.decimate,), 1.0 / self.decimate)  # on a CPU four times avg_pool1d
         outputs = []
-        x = ecg
+        x = decimated(ecg, self.decimate)
         for index, block in enumerate(self.conv_layers):
             assert isinstance(block, nn.Sequential)
             if index == 0 and length is not None and self.ignore_padding and isinstance(block[2], InstanceNorm):
@@ -136,10 +144,12 @@ class EcgFrontEnd(nn.Module):
             outputs.append(x)
         return outputs
 
+    def features(self, ecg: Tensor, length: Tensor | None = None) -> Tensor:
+        """What the convolutions make of ECGs, before the LayerNorm: (B, frames, channels)."""
+        return scale_gradient(self.convolve(ecg, length)[-1], self.gradient).transpose(1, 2)
+
     def forward(self, ecg: Tensor, length: Tensor | None = None) -> Tensor:
-        features = self.convolve(ecg, length)[-1]
-        features = scale_gradient(features, self.gradient).transpose(1, 2)
-        out: Tensor = self.dropout(self.projection(self.layer_norm(features)))
+        out: Tensor = self.dropout(self.projection(self.layer_norm(self.features(ecg, length))))
         return out
 
 
@@ -163,10 +173,14 @@ class EcgEncoder(nn.Module):
             length = None
         x = self.front_end(ecg, length)
         valid = None if length is None else positions_below(self.front_end.n_frames(length), x.shape[1])
+        return self.contextualise(x, valid), valid
+
+    def contextualise(self, x: Tensor, valid: Tensor | None) -> Tensor:
+        """What positions and transformer make of projected frames x (B, L, width); valid (B, L) bool or None."""
         if valid is not None and self.ignore_padding:
             x = x.masked_fill(~valid[:, :, None], 0.0)
-        x = x + self.positions(x)
-        return self.encoder(x, valid), valid
+        out: Tensor = self.encoder(x + self.positions(x), valid)
+        return out
 
 
 def build_transformer(config: EcgEncoderConfig) -> TransformerEncoder:

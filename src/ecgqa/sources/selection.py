@@ -36,7 +36,7 @@ def ids_in_file(path: str | Path) -> set[int]:
                 continue
         position = column if column is not None else min(len(fields), 2) - 1
         text = fields[position] if position < len(fields) else ""
-        if not re.fullmatch(r"\d{1,12}(\.0)?", text):
+        if not re.fullmatch(r"\d{1,16}(\.0)?", text):
             raise EcgqaError(
                 f"{path}, line {number}: no ECG id",
                 expected="one id a line, or 'number<tab>id', or a CSV with a column ecg_id or study_id",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
+
+from ecgqa.store.loader import Tensors
 
 
 @dataclass(slots=True)
-class Batch:
+class Batch(Tensors):
     """B questions about K ECGs each (K is the same for the whole batch), which share E distinct ECGs.
 
     ecgs: float32 (E, 12, T) millivolts, leads in canonical order; 0 where there is no valid sample.
@@ -43,11 +44,3 @@ class Batch:
 
     def __len__(self) -> int:
         return self.row.shape[0]
-
-    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
-        """The batch on `device` (this one, if it is there already)."""
-        return Batch(*(getattr(self, field.name).to(device, non_blocking=non_blocking) for field in fields(self)))
-
-    def pin_memory(self) -> Batch:
-        """The batch in page-locked memory, from which copies to a GPU run beside other work."""
-        return Batch(*(getattr(self, field.name).pin_memory() for field in fields(self)))

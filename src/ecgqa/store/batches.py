@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ecgqa.errors import EcgqaError
 from ecgqa.store.batch import Batch
 from ecgqa.store.dataset import QuestionDataset, torch_collate
 from ecgqa.store.decode import Decoder
-from ecgqa.store.prefetch import prefetched
+from ecgqa.store.loader import Loader
 
 __all__ = ["Batch", "BatchLoader", "QuestionDataset", "torch_collate"]
 
@@ -20,8 +17,8 @@ POOL = 64
 """Batches whose questions are sorted by length together: enough for little padding, few enough to stay random."""
 
 
-class BatchLoader:
-    """The batches of an epoch, the same for the same (seed, epoch).
+class BatchLoader(Loader[Batch]):
+    """Batches of questions; see `Loader` for what all loaders have in common.
 
     One-ECG and two-ECG questions never share a batch, and questions of like length go together. `batch_size` counts
     the questions of one rank; all ranks get the same number of batches, at each step of the same K. With
@@ -30,8 +27,6 @@ class BatchLoader:
 
     questions_per_ecg: up to so many questions about the same ECG (of two: the same first one) are drawn together, and
     a model can look at each ECG once for all of them.
-    device: where the batches go (None: host memory). resident: keep all ECGs there as int16 and decode there;
-    `device="gpu-resident"` is short for `device="cuda", resident=True`. prefetch: batches made ahead by a thread.
     """
 
     def __init__(
@@ -49,36 +44,26 @@ class BatchLoader:
         prefetch: int = 2,
         questions_per_ecg: int = 1,
     ) -> None:
-        if batch_size < 1:
-            raise EcgqaError("batch_size must be at least 1", found=str(batch_size))
-        if not 0 <= rank < world_size:
-            raise EcgqaError("rank must lie between 0 and world_size - 1", found=f"rank {rank} of {world_size}")
-        if device == "gpu-resident":
-            device, resident = "cuda", True
-        self.dataset, self.batch_size, self.shuffle, self.seed = dataset, batch_size, shuffle, seed
-        self.rank, self.world_size, self.drop_last, self.prefetch = rank, world_size, drop_last, prefetch
-        self.questions_per_ecg = questions_per_ecg
-        self.device = None if device is None else torch.device(device)
-        self.epoch = 0
-        self._skip = 0
-        self._decoder: Decoder = dataset.decoder.resident(self.device or "cpu") if resident else dataset.decoder
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order the next iteration follows; without it every iteration repeats the same one."""
-        self.epoch = epoch
-
-    def skip(self, n_batches: int) -> None:
-        """Begin the next iteration after `n_batches` batches (and only that one): resumes an interrupted epoch."""
-        self._skip = n_batches
+        super().__init__(
+            dataset.decoder,
+            batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            rank=rank,
+            world_size=world_size,
+            device=device,
+            resident=resident,
+            drop_last=drop_last,
+            prefetch=prefetch,
+        )
+        self.dataset, self.questions_per_ecg = dataset, questions_per_ecg
 
     def __len__(self) -> int:
-        """Batches of a whole epoch, the same for every rank and epoch."""
         size = self.batch_size * self.world_size
         counts = [int((self.dataset.n_ecgs == k).sum()) for k in np.unique(self.dataset.n_ecgs)]
         return sum(count // size if self.drop_last else -(-count // size) for count in counts)
 
     def plan(self, epoch: int | None = None) -> list[NDArray[np.int64]]:
-        """Rows of each batch of this rank in `epoch` (default: the current one), in order."""
         generator = np.random.default_rng([self.seed, self.epoch if epoch is None else epoch])
         n_ecgs, text_length = self.dataset.n_ecgs, self.dataset.text_length
         whole: list[NDArray[np.int64]] = []
@@ -128,15 +113,5 @@ class BatchLoader:
             groups[-1] = np.concatenate([groups[-1], np.resize(rows, lacking)])
         return groups
 
-    def __iter__(self) -> Iterator[Batch]:
-        plan = self.plan()[self._skip :]
-        self._skip = 0
-        return prefetched((self._make(rows) for rows in plan), self.prefetch)
-
-    def _make(self, rows: NDArray[np.int64]) -> Batch:
-        batch = self.dataset.batch(rows, decoder=self._decoder)
-        if self.device is None:
-            return batch
-        if self.device.type == "cuda" and self._decoder.signals.device.type == "cpu":
-            batch = batch.pin_memory()
-        return batch.to(self.device, non_blocking=True)
+    def make(self, rows: NDArray[np.int64], decoder: Decoder, epoch: int) -> Batch:
+        return self.dataset.batch(rows, decoder=decoder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
@@ -15,13 +15,15 @@ from typing import Any, Literal
 
 import polars as pl
 
-from ecgqa.artefacts import Draft, artefact_folder, write_json
+from ecgqa.artefacts import Draft, artefact_folder, digest_of, write_json
 from ecgqa.errors import EcgqaError
 from ecgqa.progress import progress
 from ecgqa.records import QUESTIONS, RECORDS
 from ecgqa.store import layout
+from ecgqa.store.grounding import write_grounding
 from ecgqa.store.inputs import Questions, Recordings, find_recordings, load_questions
 from ecgqa.store.packing import JOURNAL, Form, Packed, close_gaps, pack
+from ecgqa.store.reports import REPORTS, find_reports
 from ecgqa.tables import write_table
 
 SHOWN = 5
@@ -30,22 +32,27 @@ SHOWN = 5
 def build_store(
     dest: Path,
     *,
-    questions_root: Path,
+    questions_root: Path | None = None,
     records_root: Path | None = None,
+    ecgs: Literal["all"] | Collection[int] | None = None,
     splits: Sequence[str] | None = None,
     versions: Sequence[str] | None = None,
     missing: Literal["error", "skip"] = "error",
     rate: Literal["500", "100"] = "500",
     samples: int | None = None,
+    reports: Path | None = None,
     workers: int | None = None,
     executor: Executor | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write the store of the questions below `questions_root` to `dest`; returns `dest`.
 
+    questions_root: None makes a store of ECGs alone.
     records_root: folder of the ECGs; None takes the paths of a mapped data set, else the cache of `ecgqa fetch`.
+    ecgs: ids of ECGs to pack besides those asked about, or "all" of the source; None: all if there are no questions.
     missing: what to do about ECGs that are absent or unreadable: stop, or leave them and their questions out.
     samples: samples per lead; shorter ECGs are padded on the right with INVALID_SAMPLE. None: all must be equal.
+    reports: csv (ecg_id, report) of texts that take the place of the source's own reports, such as a translation.
     executor: runs the reading (default: threads of this process, `workers` of them); its workers must see both the
         ECGs and `dest` under the same paths.
 
@@ -56,11 +63,16 @@ def build_store(
     for name, number in (("samples", samples), ("workers", workers)):
         if number is not None and number < 1:
             raise EcgqaError(f"{name} must be at least 1", found=str(number))
-    questions = load_questions(Path(questions_root), splits, versions)
-    recordings = find_recordings(questions, Path(records_root) if records_root is not None else None, rate)
+    questions = load_questions(Path(questions_root) if questions_root is not None else None, splits, versions)
+    recordings = find_recordings(questions, Path(records_root) if records_root is not None else None, rate, ecgs)
+    written = find_reports(recordings.folder, recordings.frame["ecg_id"], reports)
     n_parallel = workers or min(8, os.cpu_count() or 1)
     config = {"splits": splits, "versions": versions, "missing": missing, "rate": rate, "samples": samples}
+    if ecgs is not None:
+        config["ecgs"] = ecgs if isinstance(ecgs, str) else digest_of(sorted(ecgs))
     inputs = {"questions": questions.digest, "records": recordings.digest, "source": recordings.source}
+    if written.height:
+        inputs["reports"] = digest_of(written.to_dict(as_series=False))
     with (
         _full_disk_explained(dest),
         artefact_folder(
@@ -69,7 +81,7 @@ def build_store(
         nullcontext(executor) if executor else ThreadPoolExecutor(n_parallel, "ecgqa-pack") as pool,
     ):
         if not draft.complete:
-            _fill(draft, questions, recordings, missing == "skip", samples, pool, n_parallel)
+            _fill(draft, questions, recordings, written, missing == "skip", samples, pool, n_parallel)
     return dest
 
 
@@ -77,21 +89,23 @@ def _fill(
     draft: Draft,
     questions: Questions,
     recordings: Recordings,
+    reports: pl.DataFrame,
     skip: bool,
     samples: int | None,
     executor: Executor,
     n_parallel: int,
 ) -> None:
-    asked = questions.frame["ecg_id"].explode().unique().sort()
-    lost = _absent(asked, recordings)
+    wanted = pl.concat([questions.ecgs, recordings.extra]).unique()
+    lost = _absent(wanted, recordings)
     if lost and not skip:
-        _refuse(draft, lost, asked.len(), "are missing")
+        _refuse(draft, lost, wanted.len(), "are missing")
     frame = _answerable(questions.frame, lost)
-    keep = recordings.frame["ecg_id"].is_in(frame["ecg_id"].explode().unique().implode())
+    needed = pl.concat([frame["ecg_id"].explode(), recordings.extra.filter(~recordings.extra.is_in(list(lost)))])
+    keep = recordings.frame["ecg_id"].is_in(needed.unique().implode())
     records = recordings.frame.filter(keep)
     paths = [path for path, kept in zip(recordings.paths, keep, strict=True) if kept]
     if not paths:
-        _refuse(draft, lost, asked.len(), "are missing: nothing is left to pack")
+        _refuse(draft, lost, wanted.len(), "are missing: nothing is left to pack")
     form = _form_of(paths, samples)
     _check_space(draft, len(paths) * layout.bytes_per_ecg(form.n_samples))
     with progress("packing ECGs", len(paths), unit="ECGs") as advance:
@@ -108,25 +122,29 @@ def _fill(
     records = records.filter(~pl.col("ecg_id").is_in(list(unreadable)))
     frame = _answerable(frame, unreadable)
     write_table(_with_signals(records, packed, form), draft.path / layout.RECORDS_FILE, RECORDS)
-    write_table(
-        _with_rows(frame, records["ecg_id"]),
-        draft.path / layout.QUESTIONS_FILE,
-        QUESTIONS,
-        row_group_size=layout.QUESTION_ROW_GROUP,
-    )
+    frame = _with_rows(frame, records["ecg_id"])
+    path = draft.path / layout.QUESTIONS_FILE
+    write_table(frame, path, QUESTIONS, row_group_size=layout.QUESTION_ROW_GROUP)
     write_json(draft.path / layout.ANSWERS, asdict(questions.answers))
+    packed_rows = records.select("ecg_id", pl.arange(pl.len(), dtype=pl.Int32()).alias("ecg_row"))
+    reports = reports.join(packed_rows, on="ecg_id", how="inner", maintain_order="left")
+    if reports.height:
+        write_table(reports, draft.path / layout.REPORTS_FILE, REPORTS)
+    grounding = write_grounding(frame, draft.path)
     if lost:
         rows = sorted(lost.items())
         table = pl.DataFrame({"ecg_id": [row[0] for row in rows], "reason": [row[1] for row in rows]})
         table.write_csv(draft.path / layout.SKIPPED)
     _describe(draft, frame, packed, form, questions, lost)
+    draft.counts["reports"] = reports.height
+    draft.extra["grounding"] = grounding.summary
     (draft.path / JOURNAL).unlink(missing_ok=True)
 
 
-def _absent(asked: pl.Series, recordings: Recordings) -> dict[int, str]:
-    """ECGs asked about that have no recording: unknown to the source, or without a header file."""
+def _absent(wanted: pl.Series, recordings: Recordings) -> dict[int, str]:
+    """Wanted ECGs that have no recording: unknown to the source, or without a header file."""
     known = recordings.frame["ecg_id"].to_list()
-    lost: dict[int, str] = dict.fromkeys(sorted(set(asked.to_list()) - set(known)), "not listed in the source")
+    lost: dict[int, str] = dict.fromkeys(sorted(set(wanted.to_list()) - set(known)), "not listed in the source")
     for ecg_id, path in zip(known, recordings.paths, strict=True):
         if not os.path.exists(f"{path}.hea"):  # noqa: PTH110  (Path is slow for 10^6 of them)
             lost[ecg_id] = f"no such file: {path}.hea"

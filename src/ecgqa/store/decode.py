@@ -77,27 +77,57 @@ class Decoder:
             signals[start : start + 256] = self.signals[start : start + 256].to(device)
         return Decoder(signals, self.scale_mv.to(device), self.length.to(device), self.has_invalid)
 
-    def __call__(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Millivolts float32 (n, 12, T) and lengths int64 (n,) of the ECGs in `rows` (n,); row -1 is an empty ECG."""
-        decode = self.one_by_one if self.signals.device.type == "cpu" else self.all_at_once
-        return decode(rows), self.length[torch.from_numpy(rows).to(self.length.device)]
+    def __call__(
+        self, rows: NDArray[np.int64], starts: NDArray[np.int64] | None = None, n_samples: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Millivolts float32 (n, 12, T) and lengths int64 (n,) of the ECGs in `rows` (n,); row -1 is an empty ECG.
 
-    def one_by_one(self, rows: NDArray[np.int64]) -> Tensor:
+        starts, n_samples: of each ECG only the `n_samples` samples from its start (n,) on, zero beyond the array.
+        """
+        decode = self.one_by_one if self.signals.device.type == "cpu" else self.all_at_once
+        length = self.length[torch.from_numpy(rows).to(self.length.device)]
+        if n_samples is None:
+            return decode(rows), length
+        starts = np.zeros_like(rows) if starts is None else starts
+        first = torch.from_numpy(starts).to(length.device)
+        return decode(rows, starts, n_samples), (length - first).clamp(0, n_samples)
+
+    def one_by_one(
+        self, rows: NDArray[np.int64], starts: NDArray[np.int64] | None = None, n_samples: int | None = None
+    ) -> Tensor:
         """Millivolts (n, 12, T) of `rows` (n,), one by one: each is scaled while the processor still caches it."""
-        out = torch.empty((rows.size, *self.signals.shape[1:]), device=self.signals.device)
-        for target, row in zip(out, rows.tolist(), strict=True):
+        width = self.signals.shape[-1] if n_samples is None else n_samples
+        out = torch.empty((rows.size, self.signals.shape[1], width), device=self.signals.device)
+        begins = [0] * rows.size if starts is None else starts.tolist()
+        for target, row, begin in zip(out, rows.tolist(), begins, strict=True):
             if row == NO_ECG:
                 target.zero_()
                 continue
-            target.copy_(self.signals[row]).mul_(self.scale_mv[row])
+            digital = self.signals[row][:, begin : begin + width]
+            if digital.shape[-1] < width:
+                target[:, digital.shape[-1] :].zero_()
+                target = target[:, : digital.shape[-1]]
+            target.copy_(digital).mul_(self.scale_mv[row])
             if self.has_invalid[row]:
-                target.masked_fill_(self.signals[row] == INVALID_SAMPLE, 0.0)
+                target.masked_fill_(digital == INVALID_SAMPLE, 0.0)
         return out
 
-    def all_at_once(self, rows: NDArray[np.int64]) -> Tensor:
+    def all_at_once(
+        self, rows: NDArray[np.int64], starts: NDArray[np.int64] | None = None, n_samples: int | None = None
+    ) -> Tensor:
         """Millivolts (n, 12, T) of `rows` (n,), in the few large steps that suit a GPU."""
-        index = torch.from_numpy(np.maximum(rows, 0)).to(self.signals.device)
-        digital = self.signals[index]
+        device = self.signals.device
+        index = torch.from_numpy(np.maximum(rows, 0)).to(device)
+        if n_samples is None:
+            digital = self.signals[index]
+        else:
+            begins = np.zeros_like(rows) if starts is None else starts
+            last = self.signals.shape[-1] - 1
+            time = torch.from_numpy(begins).to(device)[:, None, None] + torch.arange(n_samples, device=device)
+            leads = torch.arange(self.signals.shape[1], device=device)[:, None]
+            digital = self.signals[index[:, None, None], leads, time.clamp_max(last)]
+            if begins.size and begins.max() + n_samples > last + 1:
+                digital = digital.masked_fill(time > last, 0)
         out = digital * self.scale_mv[index]
         absent = rows == NO_ECG
         if self.has_invalid[rows[~absent]].any():

@@ -25,7 +25,9 @@ def describe(path: str | Path) -> dict[str, Any]:
         "questions": n_questions,
         "by_type": counts["by_type"],
         "answers": counts["answers"],
+        "reports": counts.get("reports", 0),
         "flagged_ecgs": counts["flagged_ecgs"],
+        "grounding": manifest.get("grounding", {"items": {}, "classes": 0}),
         "skipped": {"ecgs": counts["ecgs_skipped"], "questions": counts["questions_skipped"]},
         "bytes": sizes,
         "bytes_per_ecg": round((sizes[layout.SIGNALS] + sizes[layout.RECORDS_FILE]) / max(n_ecgs, 1), 1),
@@ -38,9 +40,10 @@ def describe(path: str | Path) -> dict[str, Any]:
 
 def summary(description: dict[str, Any]) -> str:
     """Two lines: what was packed, and what was left out."""
+    questions, reports = (f"{description[what]:,}" if description[what] else "no" for what in ("questions", "reports"))
     lines = [
         f"{description['folder']}: {description['ecgs']:,} ECGs ({description['samples_per_lead']} samples at "
-        f"{description['fs_hz']:g} Hz), {description['questions']:,} questions, "
+        f"{description['fs_hz']:g} Hz), {questions} questions, {reports} reports, "
         f"{sum(description['bytes'].values()) / 1e6:,.1f} MB"
     ]
     skipped = description["skipped"]
@@ -54,27 +57,38 @@ def summary(description: dict[str, Any]) -> str:
 
 def details(description: dict[str, Any]) -> str:
     """The whole description as text for a terminal."""
+    flags = ", ".join(f"{kind} {count:,}" for kind, count in description["flagged_ecgs"].items()) or "none"
+    per_question = f", {description['bytes_per_question']:.1f} bytes per question" if description["questions"] else ""
+    return "\n".join(
+        [
+            summary(description),
+            "",
+            *_question_table(description),
+            f"flagged ECGs {flags}",
+            f"on disk      {description['bytes_per_ecg']:,.0f} bytes per ECG{per_question}",
+            f"source       {description['source']}",
+            f"digest       {description['digest'][:16]}",
+        ]
+    )
+
+
+def _question_table(description: dict[str, Any]) -> list[str]:
+    """Questions by type and split, answers and items; nothing for a store of ECGs alone."""
+    if not description["questions"]:
+        return []
     columns = sorted({(row["version"], row["split"]) for row in description["by_type"]}, key=_place)
     names = [f"{version} {split}" for version, split in columns]
     types = dict.fromkeys(row["question_type"] for row in description["by_type"])
     number = {(row["question_type"], row["version"], row["split"]): row["questions"] for row in description["by_type"]}
     rows = [[kind, *(f"{number.get((kind, *column), 0):,}" for column in columns)] for kind in types]
     totals = [f"{sum(number.get((kind, *column), 0) for kind in types):,}" for column in columns]
-    flags = ", ".join(f"{kind} {count:,}" for kind, count in description["flagged_ecgs"].items()) or "none"
-    return "\n".join(
-        [
-            summary(description),
-            "",
-            *_aligned([["question type", *names], *rows, ["all", *totals]]),
-            "",
-            f"answers      {description['answers']} classes, none included",
-            f"flagged ECGs {flags}",
-            f"on disk      {description['bytes_per_ecg']:,.0f} bytes per ECG, "
-            f"{description['bytes_per_question']:.1f} bytes per question",
-            f"source       {description['source']}",
-            f"digest       {description['digest'][:16]}",
-        ]
-    )
+    known = description["grounding"]
+    return [
+        *_aligned([["question type", *names], *rows, ["all", *totals]]),
+        "",
+        f"answers      {description['answers']} classes, none included",
+        f"items        {sum(known['items'].values()):,} of {known['classes']} attributes in sets of leads",
+    ]
 
 
 def _place(column: tuple[str, str]) -> tuple[bool, int]:

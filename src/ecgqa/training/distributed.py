@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 from ecgqa.errors import EcgqaError
 
@@ -36,6 +37,44 @@ class World:
         """Return once all processes are here."""
         if self.size > 1:
             distributed.barrier()
+
+
+class _Gathered(torch.autograd.Function):
+    """Rows of all processes, in their order; the gradient of a row is summed over the processes that used it."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, counts: list[int]) -> Tensor:
+        ctx.counts = counts
+        padded = rows.new_zeros((max(counts), *rows.shape[1:]))
+        padded[: len(rows)] = rows
+        parts = [torch.empty_like(padded) for _ in counts]
+        distributed.all_gather(parts, padded)
+        return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        total = gradients[0].clone()
+        distributed.all_reduce(total)
+        return torch.split(total, ctx.counts)[distributed.get_rank()], None
+
+
+def gathered(rows: Tensor) -> Tensor:
+    """`rows` (n, ...) of all processes below each other, with gradient; n may differ between processes.
+
+    A loss over them is the same in every process, and its gradient arrives once for each process that adds it up.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
+        return rows
+    counts = torch.zeros(distributed.get_world_size(), dtype=torch.int64, device=rows.device)
+    counts[distributed.get_rank()] = len(rows)
+    distributed.all_reduce(counts)
+    out: Tensor = _Gathered.apply(rows.contiguous(), counts.tolist())  # type: ignore[no-untyped-call]
+    return out
+
+
+def unwrapped(model: nn.Module) -> Any:
+    """The model itself, without what keeps it equal in all processes."""
+    return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
 
 
 def process_rank() -> int:

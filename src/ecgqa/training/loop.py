@@ -192,6 +192,7 @@ class Trainer:
         rate = learning_rate(at.update, self.total, recipe.optimizer.lr, recipe.schedule)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
+        self.objective.begin_update(at.update)
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
         sums = torch.zeros(4, dtype=torch.float64, device=world.device)
@@ -248,6 +249,7 @@ class Trainer:
                 at.best_score, at.best_update, at.without_gain = score, at.update, 0
                 if self.world.is_first:
                     save_best(self.folder, self.model, {"update": at.update, **values})
+                    self.objective.keep_best(self.folder, at.update)
             else:
                 at.without_gain += 1
         if log:

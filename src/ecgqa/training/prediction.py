@@ -98,7 +98,8 @@ def load_run(folder: str | Path, checkpoint: str = "best") -> tuple[Any, Tokeniz
     from ecgqa.models.tokenizer import Tokenizer
     from ecgqa.training.checkpoint import load_best
     from ecgqa.training.model_file import read_model_file
-    from ecgqa.training.objectives.question_answering import ANSWERS, TOKENIZER
+    from ecgqa.training.objectives.question_answering import ANSWERS
+    from ecgqa.training.text import TOKENIZER
 
     folder = Path(folder)
     described = read_model_file(folder)

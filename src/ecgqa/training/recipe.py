@@ -27,7 +27,10 @@ class DataConfig:
         max_train_questions: train on this many questions, drawn once by run.seed; null takes all.
         max_valid_questions: evaluate on this many questions, drawn once by run.seed; null takes all.
         questions_per_ecg: draw up to so many questions about the same ECG into a batch, which makes it cheaper.
-        vocab_size: largest vocabulary of the tokenizer trained on the questions.
+        tokenizer: "own" learns sub-words from the training texts; else BERT's, by the name of a folder that holds
+            vocab.txt or tokenizer.json, of such a file, or on the Hugging Face hub (bert-base-uncased).
+        vocab_size: largest vocabulary of a tokenizer of our own.
+        text_weights: start the embeddings of words from BERT's, where its weights lie beside its tokenizer.
         resident: keep the whole int16 store in the accelerator's memory.
     """
 
@@ -38,7 +41,9 @@ class DataConfig:
     max_train_questions: int | None = None
     max_valid_questions: int | None = None
     questions_per_ecg: int = 1
+    tokenizer: str = "own"
     vocab_size: int = 2000
+    text_weights: bool = True
     resident: bool = False
 
 
@@ -125,6 +130,7 @@ SECTIONS: dict[str, type] = {
 PLACE_ONLY = (
     "data.store",
     "data.resident",
+    "data.tokenizer",
     "run.device",
     "run.threads",
     "run.compile",

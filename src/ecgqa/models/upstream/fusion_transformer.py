@@ -27,4 +27,5 @@ ARCHITECTURE = Architecture(
     sizes=sizes,
     renaming=Renaming(FUSION).below("encoder.") + Renaming([("proj.", "proj.")]),
     published={"compat": "published"},
+    from_medvill={"compat": "pooling"},  # such a model was trained with the text mask applied
 )

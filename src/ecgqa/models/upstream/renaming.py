@@ -17,13 +17,18 @@ ENCODER: tuple[Pair, ...] = (
 )
 """The original's ECG encoder (prefix of the original, prefix of `EcgEncoder`); other names are the same in both."""
 
-FUSION: tuple[Pair, ...] = (
-    *(pair for pair in ENCODER if pair[0] != "layer_norm."),
-    ("feats_layer_norm.", "front_end.layer_norm."),
+TEXT: tuple[Pair, ...] = (
     ("layer_norm.", "text_layer_norm."),
     ("language_embedding.", "word_embedding."),
     ("position_embedding.", "text_positions."),
     ("token_type_embedding.", "token_type."),
+)
+"""What the original's transformers make of words."""
+
+FUSION: tuple[Pair, ...] = (
+    *(pair for pair in ENCODER if pair[0] != "layer_norm."),
+    ("feats_layer_norm.", "front_end.layer_norm."),
+    *TEXT,
 )
 """The original's transformer over ECG and text."""
 

@@ -17,7 +17,16 @@ from ecgqa.training.distributed import World
 if TYPE_CHECKING:
     from ecgqa.training.recipe import Recipe
 
-OBJECTIVES = {"question_answering": "ecgqa.training.objectives.question_answering:QuestionAnswering"}
+OBJECTIVES = {
+    "question_answering": "ecgqa.training.objectives.question_answering:QuestionAnswering",
+    "classification": "ecgqa.training.objectives.classification:Classification",
+    "wav2vec2": "ecgqa.training.objectives.wav2vec2:Wav2Vec2Objective",
+    "cmsc": "ecgqa.training.objectives.contrastive:Cmsc",
+    "simclr": "ecgqa.training.objectives.contrastive:SimClr",
+    "3kg": "ecgqa.training.objectives.contrastive:ThreeKg",
+    "m3ae": "ecgqa.training.objectives.m3ae:M3aeObjective",
+    "medvill": "ecgqa.training.objectives.medvill:MedvillObjective",
+}
 """Where the class of each objective is; it is made from (recipe, run folder or None)."""
 
 
@@ -60,6 +69,9 @@ class Objective(Protocol):
     def batches(self, epoch: int, skip: int, batch_size: int, world: World) -> Generator[Any]:
         """Micro-batches of this process on its device, `batch_size` items each, without the first `skip`."""
 
+    def begin_update(self, update: int) -> None:
+        """Called before each update with its number, from 0: for what changes while training goes on."""
+
     def loss(self, model: nn.Module, batch: Any) -> tuple[Tensor, Tensor, int]:
         """Summed loss (scalar with gradient), how many terms were summed (scalar), and of how many items."""
 
@@ -70,6 +82,9 @@ class Objective(Protocol):
         self, model: nn.Module, batch_size: int, world: World, *, tick: Callable[[], None]
     ) -> dict[str, float]:
         """Values on the validation split, `monitor` among them; calls `tick` between batches."""
+
+    def keep_best(self, folder: Path, update: int) -> None:
+        """Write what belongs to the weights of `update`, which the last evaluation found best and which were kept."""
 
 
 def objective_class(name: str) -> type[Objective]:

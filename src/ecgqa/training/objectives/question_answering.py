@@ -17,17 +17,18 @@ from ecgqa.artefacts import digest_of, write_json
 from ecgqa.errors import EcgqaError
 from ecgqa.models.answer_sets import AnswerSets
 from ecgqa.models.registry import Task, build_model, takes_sets
-from ecgqa.models.tokenizer import Tokenizer, train_tokenizer
 from ecgqa.records import LEADS
 from ecgqa.store import Store, open_store
 from ecgqa.store.batches import Batch, BatchLoader, QuestionDataset
 from ecgqa.training.distributed import World
 from ecgqa.training.model_file import write_model_file
+from ecgqa.training.objectives.base import Objective
+from ecgqa.training.text import OWN, TOKENIZER, choose_tokenizer, start_words
 
 if TYPE_CHECKING:
     from ecgqa.training.recipe import Recipe
 
-TOKENIZER, ANSWERS = "tokenizer.json", "answers.json"
+ANSWERS = "answers.json"
 
 
 @dataclass
@@ -43,7 +44,7 @@ class QuestionAnsweringConfig:
     loss: Literal["all", "candidates", "questions", "sets"] = "all"
 
 
-class QuestionAnswering:
+class QuestionAnswering(Objective):
     """Learns a store's train split and evaluates on its valid split."""
 
     config = QuestionAnsweringConfig
@@ -64,18 +65,18 @@ class QuestionAnswering:
                 fix="--objective.loss questions, or --model.name ecgqa",
             )
         self.store = open_store(recipe.data.store)
-        self.tokenizer = self._tokenizer(folder)
+        self.folder = folder
+        self.tokenizer = choose_tokenizer(recipe, self._texts, folder).limited(
+            getattr(recipe.model, "max_text_tokens", None)
+        )
+        self._words: str | None = None
         self.train = self._dataset(recipe.data.train_split, recipe.data.max_train_questions)
         self.valid = self._dataset(recipe.data.valid_split, recipe.data.max_valid_questions)
         self._loader: tuple[tuple[int, World], BatchLoader] | None = None
 
-    def _tokenizer(self, folder: Path | None) -> Tokenizer:
-        longest = getattr(self.recipe.model, "max_text_tokens", None)
-        if folder is not None and (folder / TOKENIZER).is_file():
-            return Tokenizer.load(folder / TOKENIZER, longest)
+    def _texts(self) -> list[str]:
         data = self.recipe.data
-        questions = self.store.questions(data.train_split, data.version)["question"].unique().to_list()
-        return train_tokenizer(questions, data.vocab_size).limited(longest)
+        return self.store.questions(data.train_split, data.version)["question"].unique().to_list()
 
     def _dataset(self, split: str, at_most: int | None) -> QuestionDataset:
         version = self.recipe.data.version
@@ -90,7 +91,9 @@ class QuestionAnswering:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        return {"store": store_digest(self.store), "answers": digest_of(self.store.answers)}
+        # The digest stands for data.tokenizer, so that a run can go on where that folder is not.
+        pieces = {} if self.recipe.data.tokenizer == OWN else {"tokenizer": digest_of(self.tokenizer.to_json())}
+        return {"store": store_digest(self.store), "answers": digest_of(self.store.answers), **pieces}
 
     @property
     def n_train(self) -> int:
@@ -98,7 +101,7 @@ class QuestionAnswering:
 
     @property
     def notes(self) -> list[str]:
-        return []
+        return [self._words] if self._words else []
 
     @property
     def sizes(self) -> dict[str, Any]:
@@ -110,10 +113,13 @@ class QuestionAnswering:
             "answer_tokens": self.tokenizer.words(answers),
             "lead_tokens": self.tokenizer.words([f"lead {lead}" for lead in LEADS]),
             "sampling_rate_hz": self.store.fs_hz,
+            "separator_id": self.tokenizer.separator_id,
         }
 
     def build_model(self) -> nn.Module:
-        return build_model(self.recipe.model_name, self.recipe.model, **self.sizes)
+        model = build_model(self.recipe.model_name, self.recipe.model, **self.sizes)
+        self._words = start_words(model, self.recipe.data, self.folder)
+        return model
 
     def write_files(self, folder: Path) -> None:
         self.tokenizer.save(folder / TOKENIZER)
