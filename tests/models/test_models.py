@@ -46,7 +46,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "final_width": 16,
     },
     "ecgqa": {"width": 16, "evidence": 4, "hidden": 8, "beat_channels": 8, "n_heads": 2, "max_text_tokens": 20}
-    | {"dropout": 0.0},
+    | {"dropout": 0.0, "word_dropout": 0.0},
 }
 NAMES = models_for(Task.QUESTION_ANSWERING)
 BLIND, DEAF, SYMMETRIC = {"blind_transformer"}, {"deaf_transformer"}, {"resnet_lstm"}

@@ -44,6 +44,8 @@ class CandidateReaderConfig:
         working_rate_hz: samples are averaged down to about this rate first.
         max_set: number of answers up to which each has a weight of its own; larger sets share the last.
         max_text_tokens: longest question in sub-words; longer ones are cut.
+        word_dropout: share of a question's words hidden from it in training, so that no single word decides what kind
+            of question it is: other wordings may lack that one.
         dropout: dropout on ECG and question vectors and inside the network that weighs them.
     """
 
@@ -57,6 +59,7 @@ class CandidateReaderConfig:
     working_rate_hz: float = 125.0
     max_set: int = 12
     max_text_tokens: int = 64
+    word_dropout: float = 0.0
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
@@ -234,6 +237,8 @@ class CandidateReader(nn.Module):
 
     def _question(self, text: Tensor, valid: Tensor) -> Tensor:
         words = (self.word(text) + self.position[: text.shape[1]]) * valid[:, :, None]
+        if self.training and self.config.word_dropout:
+            words = words * (torch.rand_like(words[:, :, :1]) >= self.config.word_dropout)
         words = words + F.gelu(self.phrase(words.transpose(1, 2))).transpose(1, 2)
         for block in self.text:
             words = block(words, valid)
