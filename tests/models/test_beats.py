@@ -61,7 +61,8 @@ def test_intervals_of_real_records_are_those_of_the_delineation(real_data: Path)
     from ecgqa.signals.delineation.r_peaks import find_r_peaks
     from ecgqa.signals.read import read_ecg
 
-    files = sorted((real_data / "ptbxl" / "records500").rglob("*.hea"))[::40]
+    files = sorted((real_data / "ptbxl" / "records500").rglob("*.hea"))
+    files = files[:: max(1, len(files) // 50)]
     differences = []
     for file in files:
         ecg = read_ecg(file.with_suffix(""))
@@ -70,5 +71,5 @@ def test_intervals_of_real_records_are_those_of_the_delineation(real_data: Path)
         averaged = torch.from_numpy(millivolts.reshape(12, -1, 4).mean(-1)).float()
         rhythm = average_beats(averaged[None], torch.tensor([averaged.shape[1]]), RATE_HZ).rhythm[0]
         differences.append(abs(float(rhythm[0]) - reference))
-    assert len(differences) > 30
+    assert len(differences) >= 20
     assert np.quantile(differences, 0.8) < 0.04
