@@ -17,6 +17,19 @@ BERT_BASE = {
 }
 """Sizes of the text tower, which the original loads by name; the golden cases state their own as `tiny_bert`."""
 
+NAMES = {
+    "fusion_layers": "num_top_layer",
+    "fusion_width": "hidden_dim",
+    "fusion_heads": "num_heads",
+    "fusion_dropout": "drop_rate",
+    "removed": "mim_prob",
+    "reconstruct_before": "mim_layer",
+    "decoder_width": "mim_decoder_hidden_dim",
+    "decoder_layers": "mim_decoder_num_layers",
+    "decoder_heads": "mim_decoder_num_heads",
+}
+"""Our settings, and what the original calls them."""
+
 BODY = Renaming(
     [
         ("language_encoder.", "text_encoder."),
@@ -55,21 +68,17 @@ def settings(original: Values) -> dict[str, Any]:
         "text_feedforward": bert["intermediate_size"],
         "text_heads": bert["num_attention_heads"],
         "max_text_tokens": bert["max_position_embeddings"],
-        "fusion_layers": original["num_top_layer"],
-        "fusion_width": original["hidden_dim"],
-        "fusion_heads": original["num_heads"],
-        "fusion_dropout": original["drop_rate"],
+        **{name: original[NAMES[name]] for name in NAMES if name.startswith("fusion_")},
     }
 
 
 def pretraining_settings(original: Values) -> dict[str, Any]:
-    return settings(original) | {
-        "removed": original["mim_prob"],
-        "reconstruct_before": original["mim_layer"],
-        "decoder_width": original["mim_decoder_hidden_dim"],
-        "decoder_layers": original["mim_decoder_num_layers"],
-        "decoder_heads": original["mim_decoder_num_heads"],
-    }
+    return settings(original) | {name: original[theirs] for name, theirs in NAMES.items()}
+
+
+def original(ours: Values) -> dict[str, Any]:
+    """The way back. The original takes its text tower as it is published, so the sizes of that are not told."""
+    return {theirs: ours[name] for name, theirs in NAMES.items() if name in ours}
 
 
 ARCHITECTURE = Architecture(
@@ -79,4 +88,5 @@ ARCHITECTURE = Architecture(
     renaming=BODY + HEADS,
     published={"compat": "published"},
     ignored=IGNORED,
+    original=original,
 )

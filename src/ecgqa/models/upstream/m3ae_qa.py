@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ecgqa.models.upstream import Architecture
-from ecgqa.models.upstream.m3ae import BODY, IGNORED, settings
+from ecgqa.models.upstream.m3ae import BODY, IGNORED, original, settings
 from ecgqa.models.upstream.renaming import Renaming
 
 ARCHITECTURE = Architecture(
@@ -13,4 +13,5 @@ ARCHITECTURE = Architecture(
     renaming=BODY.below("encoder.") + Renaming([("head.", "head.")]),
     published={"compat": "published"},
     ignored=tuple(f"encoder.{name}" for name in IGNORED),
+    original=original,
 )
