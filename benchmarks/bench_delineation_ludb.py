@@ -1,15 +1,12 @@
 """Delineation: time per twelve-lead record, and agreement with the manual marks of LUDB where that database is at hand.
 
-A mark is met by the nearest unused detection within the tolerance (150 ms or 75 ms) to either side. LUDB's
-marks begin with the second QRS complex and end with the last but one, so the P wave before the first mark and the T
-wave after the last are found but not marked. "span": detections outside of the marked span plus the tolerance
-are left out, as is usual; those two waves then count as false where they reach into the margin. "marked": only those
-from the first to the last mark can be false.
+A mark is met by the nearest unused detection within the tolerance (150 ms or 75 ms) to either side; every other
+detection between the first and the last mark, or within the tolerance of them, is false.
 
 The shipped parameters are fitted to all LUDB records named in their provenance. `--parameters FILE` scores others, for
 instance those of `python -m ecgqa.signals.delineation.fit LUDB_DATA FILE --records odd` on the even records.
 
-Usage: python benchmarks/bench_delineation_ludb.py [--check] [--lead II] [--parameters FILE] [--interior]
+Usage: python benchmarks/bench_delineation_ludb.py [--check] [--lead II] [--parameters FILE]
        [--detections OUT.json]
 """
 
@@ -38,6 +35,7 @@ from ecgqa.signals.read import read_ecg
 
 POINTS = ("p_onset", "p_peak", "p_offset", "qrs_onset", "r_peak", "qrs_offset", "t_onset", "t_peak", "t_offset")
 WAVES = {"p": POINTS[0:3], "N": POINTS[3:6], "t": POINTS[6:9]}
+TOLERANCES_MS = (150.0, 75.0)
 TARGET_MS = 3.0
 ROUNDS = 20
 FS_HZ = 500.0
@@ -48,9 +46,6 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="a time above the target is an error")
     parser.add_argument("--lead", default="II", choices=LEADS)
     parser.add_argument("--parameters", type=Path, help="parameter file other than the shipped one")
-    parser.add_argument(
-        "--interior", action="store_true", help="score `Delineation.interior()`, the part that is marked"
-    )
     parser.add_argument("--detections", type=Path, help="write all detections of the lead as JSON")
     given = parser.parse_args()
     layers = shipped_layers()
@@ -63,8 +58,7 @@ def main() -> int:
     found: dict[str, Delineation] = {}
     for path in records:
         ecg = read_ecg(path)
-        result = delineate_consensus(ecg.millivolts(), ecg.fs_hz, layers=layers)
-        found[path.stem] = result.interior() if given.interior else result
+        found[path.stem] = delineate_consensus(ecg.millivolts(), ecg.fs_hz, layers=layers)
     for parity, name in ((1, "odd"), (0, "even")):
         half = {record: result for record, result in found.items() if int(record) % 2 == parity}
         if folder and half:
@@ -113,27 +107,26 @@ def marks(folder: Path, record: str, lead: str) -> tuple[dict[str, list[int]], i
     return marked, int(notes.sample[0]), int(notes.sample[-1])
 
 
-def score(folder: Path, found: dict[str, Delineation], lead: str) -> dict[str, dict[str, Any]]:
-    """Per point: F1 at both tolerances and both spans, errors in ms of the detections within 150 ms."""
-    counts = {name: {key: [0, 0] for key in ("span 150", "span 75", "marked 150", "marked 75")} for name in POINTS}
+def score(folder: Path, found: dict[str, Delineation], lead: str) -> dict[str, dict[Any, Any]]:
+    """Per point: F1 at both tolerances, errors in ms of the detections within 150 ms."""
+    counts = {name: {reach_ms: [0, 0] for reach_ms in TOLERANCES_MS} for name in POINTS}
     errors: dict[str, list[float]] = {name: [] for name in POINTS}
     for record, result in found.items():
         marked, first, last = marks(folder, record, lead)
         for name in POINTS:
             values = result.point(name, lead)
             values = values[values >= 0]
-            for key, pair in counts[name].items():
-                reach = float(key.split()[1]) / 1000 * FS_HZ
+            for reach_ms, pair in counts[name].items():
+                reach = reach_ms / 1000 * FS_HZ
                 near = values[(values >= first - reach) & (values <= last + reach)]
                 met = matched(marked[name], near.tolist(), reach)
-                between = int(((values >= first) & (values <= last)).sum())
-                n_detected = len(near) if key.startswith("span") else max(between, len(met))
                 pair[0] += len(met)
-                pair[1] += len(marked[name]) + n_detected
-                if key == "span 150":
+                pair[1] += len(marked[name]) + len(near)
+                if reach_ms == max(TOLERANCES_MS):
                     errors[name] += met
     return {
-        name: {key: 2 * pair[0] / max(pair[1], 1) for key, pair in counts[name].items()} | {"errors": errors[name]}
+        name: {reach_ms: 2 * pair[0] / max(pair[1], 1) for reach_ms, pair in counts[name].items()}
+        | {"errors": errors[name]}
         for name in POINTS
     }
 
@@ -150,16 +143,11 @@ def matched(marked: list[int], detected: list[int], reach: float) -> list[float]
     return out
 
 
-def show(title: str, scores: dict[str, dict[str, Any]]) -> None:
-    print(f"\n{title}\n  {'':11s}   F1, span       F1, marked     error (ms)")
-    print(f"  {'':11s} 150 ms   75 ms  150 ms   75 ms   mean    SD")
+def show(title: str, scores: dict[str, dict[Any, Any]]) -> None:
+    print(f"\n{title}\n  {'':11s}      F1           error (ms)\n  {'':11s} 150 ms   75 ms   mean    SD")
     for name, row in scores.items():
-        keys = ("span 150", "span 75", "marked 150", "marked 75")
-        print(
-            f"  {name:11s} "
-            + "  ".join(f"{row[key]:.4f}" for key in keys)
-            + f"  {np.mean(row['errors']):+5.1f} {np.std(row['errors']):5.1f}"
-        )
+        f1 = "  ".join(f"{row[reach_ms]:.4f}" for reach_ms in TOLERANCES_MS)
+        print(f"  {name:11s} {f1}  {np.mean(row['errors']):+5.1f} {np.std(row['errors']):5.1f}")
 
 
 def false_p(folder: Path, found: dict[str, Delineation], lead: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from oracle import cohort
@@ -13,6 +14,7 @@ from ecgqa.attributes import collect_attributes
 from ecgqa.attributes.build import write_attributes
 from ecgqa.attributes.vocabulary import FEATURES, VOCABULARIES, ptbxl_vocabulary
 from ecgqa.cli.main import main
+from ecgqa.errors import EcgqaError
 from ecgqa.questions.asked import AskedReader, lead_named
 from ecgqa.questions.build import BuiltDataset, build_questions
 from ecgqa.questions.diff import diff_questions
@@ -198,3 +200,36 @@ def test_released_question_ids_are_those_of_the_grid(real_data: Path, source: st
         assert asked is not None and asked.question.question_id == question_id
         n_asked += 1
     assert n_asked >= 6
+
+
+def test_plots_of_the_beats_behind_numeric_and_axis_answers(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from ecgqa.questions.beat_plots import with_plots
+    from ecgqa.questions.diff import DiffReport, Disagreement, diff_dataset
+    from ecgqa.sources.synthetic.writer import write_wfdb
+
+    time_s = np.arange(5000) / 500
+    one = sum(1000 * np.exp(-0.5 * ((time_s - at) / 0.012) ** 2) for at in np.arange(0.6, 9.6, 0.8))
+    for name in ("1", "3"):
+        write_wfdb(tmp_path / name, np.tile(one, (12, 1)).astype(np.int16), 500)
+    (tmp_path / "3.dat").write_bytes(b"cut")
+    paths = {ecg_id: tmp_path / str(ecg_id) for ecg_id in (1, 3)}
+
+    def differing(template_id: int, sample_id: int, ecgs: list[int], attributes: list[str]) -> Disagreement:
+        evidence = [{"ecg_id": ecg_id, "attributes": []} for ecg_id in ecgs]
+        return Disagreement("test", template_id, sample_id, "?", ecgs, ["yes"], ["no"], attributes, evidence)
+
+    cases = [
+        differing(39, 5, [1], ["above the normal range of p duration"]),
+        differing(20, 6, [1], ["left axis deviation"]),
+        differing(27, 7, [1], ["static noise"]),
+        differing(68, 8, [2, 3], list(FEATURES)),
+    ]
+    found, notes = with_plots(cases, paths, "released", tmp_path / "plöts")
+    plots = sorted(path.name for path in (tmp_path / "plöts").iterdir())
+    assert plots == ["test_t20_6_ecg1.png", "test_t39_5_ecg1.png"]
+    assert [["plot" in entry for entry in one.evidence] for one in found] == [[True], [True], [False], [False, False]]
+    assert len(notes) == 2 and all(note.startswith("1 plots could not be drawn") for note in notes)
+    assert f"plot: {tmp_path / 'plöts' / plots[1]}" in DiffReport(tmp_path, {}, found).as_text()
+    with pytest.raises(EcgqaError, match="waveforms"):
+        diff_dataset(tmp_path, tmp_path, plots=tmp_path / "x")

@@ -118,3 +118,17 @@ def test_only_known_file_kinds_are_written(ecg, tmp_path: Path) -> None:
         save_drawing(draw_ecg(ecg), tmp_path / "a.bmp")
     assert list(tmp_path.iterdir()) == []
     assert set(LAYOUTS) == {"3x4+1", "3x4", "6x2", "12x1"}
+
+
+def test_chosen_leads_over_ten_seconds_with_marks_of_their_own(ecg) -> None:
+    figure = draw_ecg(ecg, leads=("II", "aVF"), markers={"R": {"II": [1.0, 2.0], "aVF": [3.0]}, "all": [4.0]})
+    strips = [curve for curve in curves(figure) if len(curve) > 100]
+    assert len(strips) == 2 and all(np.ptp(strip[:, 0]) == pytest.approx(250, abs=0.1) for strip in strips)
+    left = strips[0][0, 0]
+    drawn = [
+        sorted(round((path.vertices[0, 0] - left) / 25, 3) for path in lines.get_paths())
+        for lines in figure.axes[0].collections[2:]
+    ]
+    assert drawn == [[1.0, 2.0, 3.0], [4.0, 4.0]]
+    with pytest.raises(EcgqaError, match="V9"):
+        draw_ecg(ecg, leads=("V9",))

@@ -181,9 +181,9 @@ def test_a_folder_of_others_is_left_alone(tiny_store: Path, tmp_path: Path) -> N
 
 
 def test_two_runs_at_once_on_one_folder(tiny_store: Path, tmp_path: Path) -> None:
-    from ecgqa.training.run_folder import claimed
+    from ecgqa.run_folder import claimed
 
-    with claimed(tmp_path / "run"), pytest.raises(EcgqaError, match="another process is training"):
+    with claimed(tmp_path / "run"), pytest.raises(EcgqaError, match="another process is at work"):
         train(tiny_recipe(tiny_store), tmp_path / "run")
 
 
@@ -235,7 +235,7 @@ def test_lack_of_memory_names_the_knobs(tiny_store: Path, tmp_path: Path, monkey
         ({"run__device": "gpu"}, "no device"),
         ({"data__train_split": "test2"}, "split"),
         ({"data__version": "paraphrased"}, "paraphrased"),
-        ({"objective__name": "simclr"}, "no objective"),
+        ({"objective__name": "sim_clr"}, "no objective"),
         ({"data__store": ""}, "names no store"),
         ({"data__store": "/nowhere"}, "no such folder"),
     ],

@@ -1,9 +1,9 @@
-"""Attributes that only the waveform tells, for a whole collection: six numeric features and the heart axis."""
+"""Attributes that the waveforms of a whole collection tell: six numeric features, heart axis, noise by lead."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ MEASURED_TYPES: Final = (AttributeType.HEART_AXIS.value, AttributeType.NUMERIC_F
 CHUNK: Final = 32
 """Records that one task of a worker holds."""
 
-Row = tuple[int, str, str, None, str, float | None, str, str]
+Row = tuple[int, str, str, str | None, str, float | None, str | None, str]
 
 
 class WaveformSource(Protocol):
@@ -55,8 +55,9 @@ def waveform_attributes(
     notes: Counter[str] | None = None,
     workers: int | None = None,
     invalid: set[int] | None = None,
+    noises: Sequence[str] = (),
 ) -> pl.DataFrame:
-    """Numeric features and heart axis of `records` (RECORDS) measured from their waveforms, as ATTRIBUTES rows.
+    """Numeric features, heart axis and `noises` of `records` (RECORDS) from their waveforms, as ATTRIBUTES rows.
 
     An ECG whose lead II cannot be delineated has no numeric features, one of whose I, II or aVF has no measurable QRS
     no axis, one whose waveform is absent or damaged neither; each is counted in `notes`. A feature that no beat shows
@@ -70,6 +71,7 @@ def waveform_attributes(
         notes: counts of what could not be measured are added here.
         workers: local processes (default: one per usable processor).
         invalid: ids of ECGs that have invalid samples (NaN) in some lead are added here.
+        noises: kinds of noise to look for in each lead; see `measured_noise.py`.
 
     Raises EcgqaError for an unknown method.
     """
@@ -85,7 +87,7 @@ def waveform_attributes(
     chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
     rows: list[Row] = []
     with progress("waveforms", len(jobs), unit="ECGs") as advance:
-        for measured in _run(chunks, method, executor, workers):
+        for measured in _run(chunks, partial(measure_records, method=method, noises=tuple(noises)), executor, workers):
             rows += measured.rows
             notes.update(measured.notes)
             if invalid is not None:
@@ -101,10 +103,12 @@ def with_waveforms(
     records: pl.DataFrame,
     method: str,
     executor: Executor | None = None,
+    *,
+    noise: str = "auto",
 ) -> BuiltAttributes:
     """`built` with the axis and the numeric features of its ECGs measured, in place of any it had before.
 
-    An axis that the metadata state stays.
+    An axis that the metadata state stays. `noise`: which kinds of noise are measured, see `noises_to_measure`.
 
     Arguments and errors as for `waveform_attributes`; what could not be measured joins the notes. ECGs of
     MIMIC-IV-ECG that have invalid samples are left out, as they are from the released questions.
@@ -113,48 +117,57 @@ def with_waveforms(
 
     import polars as pl
 
+    from ecgqa.attributes.measured_noise import noises_to_measure, with_measured_noise
+
     notes = Counter(built.notes)
     mine = records.filter(pl.col("ecg_id").is_in(sorted(built.ecg_ids)))
     invalid: set[int] = set()
-    measured = waveform_attributes(source, mine, method, executor, notes=notes, invalid=invalid)
+    noises = noises_to_measure(built, noise)
+    measured = waveform_attributes(source, mine, method, executor, notes=notes, invalid=invalid, noises=noises)
+    noisy = pl.col("attribute_type") == AttributeType.NOISE
+    stated_rows = with_measured_noise(built.attributes, measured.filter(noisy), noises) if noises else built.attributes
+    measured = measured.filter(~noisy)
     stated = (pl.col("attribute_type") == AttributeType.HEART_AXIS) & (pl.col("origin") == Origin.METADATA)
     has_axis = built.attributes.filter(stated)["ecg_id"].unique()
     replaced = pl.col("attribute_type").cast(pl.String).is_in(MEASURED_TYPES) & ~stated
     needed = (pl.col("attribute_type") != AttributeType.HEART_AXIS) | ~pl.col("ecg_id").is_in(has_axis.implode())
-    attributes = pl.concat([built.attributes.filter(~replaced), measured.filter(needed)]).sort(
-        "ecg_id", maintain_order=True
-    )
+    attributes = pl.concat([stated_rows.filter(~replaced), measured.filter(needed)]).sort("ecg_id", maintain_order=True)
     ecg_ids = built.ecg_ids
     if invalid and built.vocabulary == "mimic-iv-ecg":
         notes["ECGs with invalid samples (NaN) are left out"] += len(invalid)
         ecg_ids = ecg_ids - invalid
         attributes = attributes.filter(~pl.col("ecg_id").is_in(sorted(invalid)))
     kept = {note: n for note, n in sorted(notes.items()) if n}
-    return replace(built, attributes=attributes, ecg_ids=ecg_ids, notes=kept)
+    asked = None if built.asked is None else (*built.asked, *noises)
+    return replace(built, attributes=attributes, ecg_ids=ecg_ids, notes=kept, asked=asked)
 
 
 def _run(
-    chunks: list[list[tuple[int, str]]], method: str, executor: Executor | None, workers: int | None
+    chunks: list[list[tuple[int, str]]],
+    measure: Callable[[list[tuple[int, str]]], Measured],
+    executor: Executor | None,
+    workers: int | None,
 ) -> Iterator[Measured]:
     if executor is not None:
-        yield from as_they_finish(executor, partial(measure_records, method=method), chunks)
+        yield from as_they_finish(executor, measure, chunks)
         return
     n_workers = min(workers or usable_processors(), len(chunks))
     if n_workers <= 1 or len(chunks) <= 2:
-        yield from (measure_records(chunk, method) for chunk in chunks)
+        yield from (measure(chunk) for chunk in chunks)
         return
     import multiprocessing
 
     # A forked child of a process with threads (polars has some) may hang; a spawned one cannot.
     pool = ProcessPoolExecutor(n_workers, multiprocessing.get_context("spawn"), initializer=leave_interrupts_to_parent)
     try:
-        yield from as_they_finish(pool, partial(measure_records, method=method), chunks)
+        yield from as_they_finish(pool, measure, chunks)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def measure_records(records: Iterable[tuple[int, str]], method: str) -> Measured:
+def measure_records(records: Iterable[tuple[int, str]], method: str, noises: Sequence[str] = ()) -> Measured:
     """Measure records given as (ecg_id, path without extension), one after the other."""
+    from ecgqa.attributes.measured_noise import noise_rows
     from ecgqa.signals.read import read_ecg
 
     measure = {"released": measure_released, "ecgqa": measure_consensus}[method]
@@ -175,6 +188,8 @@ def measure_records(records: Iterable[tuple[int, str]], method: str) -> Measured
             rows += measure(ecg_id, ecg, notes)
         except EcgqaError:  # a sampling rate at which nothing can be measured
             notes["waveform could not be measured"] += 1
+        if noises:
+            rows += noise_rows(ecg_id, ecg, noises)
     return Measured(rows, notes, n_records, tuple(invalid))
 
 
@@ -203,7 +218,7 @@ def measure_consensus(ecg_id: int, ecg: Ecg, notes: Counter[str]) -> list[Row]:
     from ecgqa.attributes.numeric_features import consensus_features
     from ecgqa.signals.delineation import delineate
 
-    delineation = delineate(ecg, method="ecgqa")
+    delineation = delineate(ecg, method="ecgqa", edge_waves=True)  # medians over few beats: each one counts
     rows: list[Row] = []
     if delineation.n_beats:
         rows += _feature_rows(ecg_id, consensus_features(delineation), notes)

@@ -12,6 +12,7 @@ def build(
     pool: Literal["all", "released"] = "all",
     present: bool = False,
     waveforms: Literal["auto", "released", "ecgqa", "none"] = "auto",
+    noise: Literal["auto", "waveform", "stated"] = "auto",
     statements: Path | None = None,
     mapping: Path | None = None,
     overwrite: bool = False,
@@ -21,8 +22,9 @@ def build(
     Example: ecgqa attributes build physionet.org/ptb-xl attributes/ptbxl --pool released
 
     Reads the metadata (statements with their certainty, noise, extra systoles, stage of infarction, leads named in the
-    report), and measures the heart axis and six numeric features (RR, P, PR, QRS, QT, QTc) on the 500 Hz waveforms that
-    are there; a synthetic cohort brings these along in its attributes.parquet. Research use only.
+    report), and measures the heart axis, six numeric features (RR, P, PR, QRS, QT, QTc) and, where the source does not
+    state it, noise by lead on the 500 Hz waveforms that are there; a synthetic cohort brings these along in its
+    attributes.parquet. Research use only.
 
     Args:
         records: folder in PTB-XL's layout (holding ptbxl_database.csv), real or synthetic, or of MIMIC-IV-ECG (holding
@@ -32,6 +34,8 @@ def build(
         present: leave out ECGs whose 500 Hz record is not there (part of a data set was copied or fetched)
         waveforms: how to measure: as behind the released questions (released), by the consensus of twelve leads
             (ecgqa), or not at all (none); auto is none for a folder with its own attributes.parquet, else released
+        noise: where noise by lead comes from: what the source states, and the waveform for kinds that it never states
+            (auto); the waveform for all kinds (waveform); never the waveform (stated). Needs waveforms to be measured
         statements: csv telling what each record of a plain WFDB folder shows: a column ecg_id, path, record, file_name
             or ID, all others hold statements (default: records.csv of the folder, and "Dx" comments of the headers)
         mapping: csv telling what those statements mean: columns code and attribute (a name that questions use, an SCP
@@ -65,13 +69,15 @@ def build(
         from ecgqa.attributes.waveform import with_waveforms
 
         inputs["waveforms"] = digest_of(sorted(source.present()))
-        measure = partial(with_waveforms, source=source, records=table, method=method)
+        measure = partial(with_waveforms, source=source, records=table, method=method, noise=noise)
+    elif noise == "waveform":
+        raise EcgqaError("noise cannot be measured without waveforms", fix="choose --waveforms released or ecgqa")
     write_attributes(
         built,
         table,
         dest,
         inputs=inputs,
-        config={"pool": pool, "present": present, "waveforms": method},
+        config={"pool": pool, "present": present, "waveforms": method, "noise": noise},
         notes=list(source.notes),
         overwrite=overwrite,
         measure=measure,

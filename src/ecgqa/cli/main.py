@@ -36,6 +36,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "findings items": ("ecgqa.cli.findings:items", "what a store's questions say of single ECGs"),
         "findings predict": ("ecgqa.cli.findings:predict", "what a trained classifier finds on ECGs"),
     },
+    "Language models": {
+        "llm sample": ("ecgqa.cli.llm:sample", "choose the questions to ask, as a named subset"),
+        "llm run": ("ecgqa.cli.llm:run", "ask a language model; resumable, with a budget"),
+    },
     "Results": {
         "score": ("ecgqa.cli.score:score", "prediction rows -> scores with intervals"),
         "findings score": ("ecgqa.cli.findings:score", "findings -> accuracy, AUROC, AUPRC per attribute"),
@@ -105,6 +109,7 @@ def _guarded(action: Callable[[], int]) -> int:
         return _fail(error)
     except ModuleNotFoundError as error:
         extra = {"torch": "train", "tokenizers": "train", "safetensors": "train", "matplotlib": "plot"}
+        extra |= {"inspect_ai": "llm", "openai": "llm"}
         package = (error.name or "").split(".")[0]
         if package not in extra:
             return _fail(error)

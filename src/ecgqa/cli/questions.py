@@ -37,6 +37,7 @@ def diff(
     records: Path | None = None,
     json: Path | None = None,
     limit: int = 20,
+    plots: Path | None = None,
 ) -> int:
     """Answer released questions from our attributes, and show where the answers differ.
 
@@ -44,19 +45,21 @@ def diff(
 
     Uses the rules that questions are built by. Prints agreement by template and attribute type, then each
     disagreement with the attribute rows our answer rests on. A difference is an error of the release, of the
-    attributes, or of a rule. Ends with status 1 if an answer differs.
+    attributes, or of a rule. Where the waveform decides (heart axis, numeric features), --plots draws the beats with
+    the points that were measured. Ends with status 1 if an answer differs.
 
     Args:
         released: Folder of questions in the published layout; any subset of its shards.
         attributes: Folder made by ecgqa attributes build (or its attributes.parquet).
         records: Folder of the ECGs' data set; the metadata cells behind an answer are then quoted.
         json: File to write everything to, all disagreements included.
-        limit: Number of disagreements to print.
+        limit: Number of disagreements to print (and to plot).
+        plots: Folder for plots of the beats behind numeric and axis answers that differ; needs --records, matplotlib.
     """
     from ecgqa.artefacts import write_json
     from ecgqa.questions.diff import diff_dataset
 
-    report = diff_dataset(released, attributes, records=records)
+    report = diff_dataset(released, attributes, records=records, plots=plots, most_plotted=limit)
     print(report.as_text(limit))
     if json is not None:
         write_json(json, report.as_json())

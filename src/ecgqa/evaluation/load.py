@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from ecgqa.errors import EcgqaError
+from ecgqa.questions.subset import Subset
 from ecgqa.records import PREDICTIONS, QUESTIONS, Split, Version
 from ecgqa.tables import read_table, scan_table
 
@@ -111,8 +112,9 @@ def select(questions: pl.DataFrame, predictions: pl.DataFrame, subset: str = ALL
 
     Splits and versions that no prediction touches are left out. Of the rest, subset `all` keeps every question, those
     without a prediction counting as failed; `answered` only those that every run has a row for; anything else is the
-    path of a text file with one sample id per line (as the published list of sampled questions), of which each must
-    exist. Predictions outside a subset are dropped; predictions of unknown questions are left in, to be refused later.
+    path of a subset (`ecgqa llm sample`) or of a text file with one sample id per line (as the published list of
+    sampled questions), of which each must exist. Predictions outside a subset are dropped; predictions of unknown
+    questions are left in, to be refused later.
     """
     pair = ["split", "version"]
     questions = questions.join(predictions.select(pair).unique(), on=pair, how="semi", maintain_order="left")
@@ -131,6 +133,9 @@ def select(questions: pl.DataFrame, predictions: pl.DataFrame, subset: str = ALL
         answered = predictions.group_by(key).agg(pl.col("run").n_unique()).filter(pl.col("run") == n_runs)
         kept = questions.join(answered, on=key, how="semi", maintain_order="left")
         name = f"answered by {'the run' if n_runs == 1 else f'all {n_runs} runs'}"
+    elif Path(subset).suffix == ".json":
+        chosen = Subset.read(subset)
+        kept, name = chosen.select(questions), f"{chosen.name} ({chosen.digest[:8]})"
     else:
         ids = _sample_ids(Path(subset))
         kept = questions.filter(pl.col("sample_id").is_in(ids))

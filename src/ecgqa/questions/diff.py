@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,8 @@ class Disagreement:
     ecg_id: list[int]
     given: list[str]
     ours: list[str]
+    attributes: list[str] = field(default_factory=list)
+    """What the question is about."""
     evidence: list[dict[str, Any]] = field(default_factory=list)
 
     def as_text(self) -> str:
@@ -65,6 +67,7 @@ class Disagreement:
                 f"    ECG {of_ecg['ecg_id']}: " + ("; ".join(of_ecg["attributes"]) or "no attribute of this type")
             )
             lines += [f"        {column}: {value}" for column, value in of_ecg.get("source", {}).items()]
+            lines += [f"        plot: {of_ecg['plot']}"] if "plot" in of_ecg else []
         return "\n".join(lines)
 
 
@@ -181,7 +184,7 @@ def _compare(
             by_question.setdefault(asked.question.name, (asked, []))[1].append(row)
     found: list[tuple[Disagreement, Asked]] = []
     for asked, group in by_question.values():
-        evaluation, present = _answers(asked, facts, [row["ecg_id"] for row in group])
+        evaluation, present = answers_from(asked, facts, [row["ecg_id"] for row in group])
         known = present & evaluation.known
         agreement.without_attributes += int((~known).sum())
         agreement.answerable += int(known.sum())
@@ -199,12 +202,13 @@ def _compare(
                 row["ecg_id"],
                 row["answer"],
                 list(ours),
+                list(asked.question.asked or asked.question.options),
             )
             found.append((differing, asked))
     yield from sorted(found, key=lambda one: (one[0].split, one[0].sample_id))
 
 
-def _answers(asked: Asked, facts: Facts, ecgs: Sequence[Sequence[int]]) -> tuple[Evaluation, Bools]:
+def answers_from(asked: Asked, facts: Facts, ecgs: Sequence[Sequence[int]]) -> tuple[Evaluation, Bools]:
     """Our answers, and of which rows every ECG is in the table (the others are answered for ECG 0, to be ignored)."""
     n_ecgs = asked.question.template.question_type.n_ecgs
     fitting = np.array([len(ids) == n_ecgs for ids in ecgs])
@@ -217,21 +221,42 @@ def _answers(asked: Asked, facts: Facts, ecgs: Sequence[Sequence[int]]) -> tuple
     return evaluate(asked.question, facts, position[:, 0]), present
 
 
-def diff_dataset(released: str | Path, attributes: str | Path, *, records: str | Path | None = None) -> DiffReport:
+def diff_dataset(
+    released: str | Path,
+    attributes: str | Path,
+    *,
+    records: str | Path | None = None,
+    plots: str | Path | None = None,
+    most_plotted: int | None = None,
+) -> DiffReport:
     """`diff_questions` for folders: a dataset in the published layout, and one made by ecgqa attributes build.
 
-    records: folder of the ECGs' data set, for the metadata quoted with each disagreement.
+    records: folder of the ECGs' data set, for the metadata quoted with each disagreement. plots: folder for plots of
+    the beats behind numeric and axis answers that differ (of the first `most_plotted` disagreements); needs `records`.
     """
     from ecgqa.attributes.build import read_attributes
     from ecgqa.attributes.vocabulary import VOCABULARIES
 
+    if plots is not None and records is None:
+        raise EcgqaError("plots need the waveforms", fix="give --records, the folder of the ECGs' data set")
     folder = Path(attributes)
     table, people, manifest = read_attributes(folder.parent if folder.suffix == ".parquet" else folder)
-    metadata = None
+    metadata = source = None
     if records is not None:
         from ecgqa.sources import open_source
 
-        metadata = open_source(Path(records)).metadata()
+        source = open_source(Path(records))
+        metadata = source.metadata()
     vocabulary = VOCABULARIES[manifest["vocabulary"]]()
     frame = read_questions(released)
-    return diff_questions(frame, table, people, vocabulary, released=released, metadata=metadata)
+    report = diff_questions(frame, table, people, vocabulary, released=released, metadata=metadata)
+    if plots is None or source is None:
+        return report
+    from ecgqa.questions.beat_plots import with_plots
+
+    method = manifest["config"].get("waveforms", "none")
+    paths = {ecg_id: source.absolute_path(ecg_id) for ecg_id in source.present()}
+    n = len(report.disagreements) if most_plotted is None else most_plotted
+    method = "released" if method == "none" else method
+    plotted, notes = with_plots(report.disagreements[:n], paths, method, Path(plots))
+    return replace(report, disagreements=[*plotted, *report.disagreements[n:]], notes=[*report.notes, *notes])

@@ -205,6 +205,12 @@ def _counts_uncertain(template: Template) -> bool:
 
 
 @cache
+def place_of(name: str, *, published: bool = False) -> tuple[str, int | None]:
+    """Class of an attribute name, and the lead set that the name says (None: it says none, or an unknown one)."""
+    attribute, group = _united(name)
+    return attribute, None if group is None else lead_group(group, published=published)
+
+
 def _united(name: str) -> tuple[str, str | None]:
     """Class of an attribute name, and the group of leads in it."""
     match = _PLACE.match(name)

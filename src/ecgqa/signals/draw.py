@@ -25,14 +25,17 @@ _MM_PER_INCH: Final = 25.4
 _SIDE_MM, _TOP_MM, _BOTTOM_MM, _PULSE_MM = 5.0, 15.0, 10.0, 10.0
 _ROW_MM: Final = {"3x4+1": 30.0, "3x4": 30.0, "6x2": 25.0, "12x1": 20.0}
 _FINE, _COARSE, _INK = "#f6d5d0", "#e8a39b", "#101010"
-_MARKER_COLOURS: Final = ("#1f6fb4", "#2e8b57", "#b4501f", "#7a4fb0", "#8a6d00")
+_MARKER_COLOURS: Final = ("#1f6fb4", "#2e8b57", "#b4501f", "#7a4fb0", "#8a6d00", "#c2347f", "#2a8fa0")
+
+
+Markers = Mapping[str, Sequence[float] | Mapping[str, Sequence[float]]]
 
 
 class HasMillivolts(Protocol):
     """What an ecgqa.signals.read.Ecg offers and this module needs."""
 
-    fs_hz: float
-
+    @property
+    def fs_hz(self) -> float: ...
     def millivolts(self) -> NDArray[np.float32]: ...
 
 
@@ -57,7 +60,8 @@ def draw_ecg(
     sex: str | None = None,
     rhythm_lead: str = "II",
     start_s: float = 0.0,
-    markers: Mapping[str, Sequence[float]] | None = None,
+    leads: Sequence[str] = (),
+    markers: Markers | None = None,
 ) -> Figure:
     """A matplotlib Figure of ten seconds of `ecg` as clinicians know it; use `save_drawing` to keep its millimetres.
 
@@ -70,7 +74,9 @@ def draw_ecg(
         sex: "female" or "male".
         rhythm_lead: lead of the rhythm strip.
         start_s: time at the left edge, seconds from the start of the record.
-        markers: vertical lines by name, seconds from the start of the record, e.g. {"R": [0.41, 1.22]}.
+        leads: draw only these, each over all ten seconds in a row of its own, instead of a layout.
+        markers: vertical lines by name, seconds from the start of the record, e.g. {"R": [0.41, 1.22]}, or, where leads
+            differ, {"R": {"I": [0.41, 1.22], "II": [0.42, 1.22]}}.
 
     Raises EcgqaError for an unknown layout or lead and for an array of another shape. No global state of matplotlib is
     touched, so drawings can be made in threads and servers.
@@ -79,7 +85,7 @@ def draw_ecg(
     from matplotlib.figure import Figure
 
     millivolts, fs_hz = _checked(ecg)
-    strips, width_mm, height_mm = _arrange(layout, rhythm_lead, start_s)
+    strips, row_mm, width_mm, height_mm = _arrange(layout, rhythm_lead, start_s, leads)
     figure = Figure(figsize=(width_mm / _MM_PER_INCH, height_mm / _MM_PER_INCH), dpi=150, facecolor="white")
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set(xlim=(0, width_mm), ylim=(0, height_mm))
@@ -102,7 +108,7 @@ def draw_ecg(
         line.set_clip_path(_rectangle(left, low, right - left, high - low, axes.transData))
         axes.text(
             strip.left_mm + 1.0,
-            strip.zero_mm + _ROW_MM[layout] * 0.40,
+            strip.zero_mm + row_mm * 0.40,
             LEADS[strip.lead],
             fontsize=8,
             fontweight="bold",
@@ -113,9 +119,9 @@ def draw_ecg(
         )
     _calibration(axes, strips, left)
     if len({strip.left_mm for strip in strips}) > 1:
-        _separators(axes, strips, layout)
+        _separators(axes, strips, row_mm)
     if markers:
-        _mark(axes, strips, markers, _ROW_MM[layout], height_mm - _TOP_MM)
+        _mark(axes, strips, markers, row_mm, height_mm - _TOP_MM)
     axes.text(left, height_mm - 5.0, _shortened(title or _title(ecg_id, age, sex)), fontsize=9, va="center", color=_INK)
     axes.text(right, height_mm - 5.0, "25 mm/s   10 mm/mV", fontsize=9, va="center", ha="right", color=_INK)
     axes.text(
@@ -160,29 +166,35 @@ def _checked(ecg: HasMillivolts | tuple[NDArray[Any], float]) -> tuple[NDArray[n
     return millivolts, fs_hz
 
 
-def _arrange(layout: str, rhythm_lead: str, start_s: float) -> tuple[list[_Strip], float, float]:
-    """Strips of a layout, and width and height of the sheet in millimetres."""
+def _arrange(
+    layout: str, rhythm_lead: str, start_s: float, leads: Sequence[str]
+) -> tuple[list[_Strip], float, float, float]:
+    """Strips of a layout, height of a row, width and height of the sheet; all in millimetres."""
     if layout not in LAYOUTS:
         raise EcgqaError(f"no layout {layout!r}", expected=", ".join(LAYOUTS))
     if start_s < 0:
         raise EcgqaError(f"a drawing cannot start at {start_s} s", expected="0 or later")
-    if rhythm_lead not in LEADS:
-        raise EcgqaError(f"no lead {rhythm_lead!r}", expected=", ".join(LEADS))
+    for lead in (rhythm_lead, *leads):
+        if lead not in LEADS:
+            raise EcgqaError(f"no lead {lead!r}", expected=", ".join(LEADS))
     grid, _, rhythm = layout.partition("+")
-    n_rows, n_columns = (int(part) for part in grid.split("x"))
-    row_mm, span_s = _ROW_MM[layout], _PAPER_S / n_columns
-    height_mm = _TOP_MM + _BOTTOM_MM + row_mm * (n_rows + (1 if rhythm else 0))
+    n_rows, n_columns = (len(leads), 1) if leads else (int(part) for part in grid.split("x"))
+    below = [rhythm_lead] if rhythm and not leads else []
+    row_mm, span_s = _ROW_MM["3x4" if leads else layout], _PAPER_S / n_columns
+    height_mm = _TOP_MM + _BOTTOM_MM + row_mm * (n_rows + len(below))
     x0 = _SIDE_MM + _PULSE_MM
     top = height_mm - _TOP_MM
+    shown = [LEADS.index(lead) for lead in leads] or list(range(len(LEADS)))
     strips = []
     for column in range(n_columns):
         for row in range(n_rows):
             from_s = start_s + column * span_s
             zero = top - (row + 0.5) * row_mm
-            strips.append(_Strip(column * n_rows + row, from_s, from_s + span_s, x0 + column * span_s * MM_PER_S, zero))
-    if rhythm:
-        strips.append(_Strip(LEADS.index(rhythm_lead), start_s, start_s + _PAPER_S, x0, top - (n_rows + 0.5) * row_mm))
-    return strips, 2 * _SIDE_MM + _PULSE_MM + _PAPER_S * MM_PER_S, height_mm
+            left = x0 + column * span_s * MM_PER_S
+            strips.append(_Strip(shown[column * n_rows + row], from_s, from_s + span_s, left, zero))
+    for lead in below:
+        strips.append(_Strip(LEADS.index(lead), start_s, start_s + _PAPER_S, x0, top - (n_rows + 0.5) * row_mm))
+    return strips, row_mm, 2 * _SIDE_MM + _PULSE_MM + _PAPER_S * MM_PER_S, height_mm
 
 
 def _rectangle(x: float, y: float, width: float, height: float, transform: Any) -> Any:
@@ -199,18 +211,16 @@ def _calibration(axes: Any, strips: list[_Strip], left: float) -> None:
         axes.plot(x, y, color=_INK, lw=0.7, zorder=3)
 
 
-def _separators(axes: Any, strips: list[_Strip], layout: str) -> None:
+def _separators(axes: Any, strips: list[_Strip], row_mm: float) -> None:
     """A small tick where one lead ends and the next begins."""
     first = min(strip.left_mm for strip in strips)
     for strip in strips:
         if strip.left_mm > first:
-            low, high = strip.zero_mm - 0.10 * _ROW_MM[layout], strip.zero_mm + 0.10 * _ROW_MM[layout]
+            low, high = strip.zero_mm - 0.10 * row_mm, strip.zero_mm + 0.10 * row_mm
             axes.plot([strip.left_mm] * 2, [low, high], color=_INK, lw=0.8, zorder=2)
 
 
-def _mark(
-    axes: Any, strips: list[_Strip], markers: Mapping[str, Sequence[float]], row_mm: float, top_mm: float
-) -> None:
+def _mark(axes: Any, strips: list[_Strip], markers: Markers, row_mm: float, top_mm: float) -> None:
     """Vertical lines at the marked times in every strip that shows them, and a legend above the grid."""
     from matplotlib.collections import LineCollection
 
@@ -219,7 +229,7 @@ def _mark(
         lines = [
             [(x, strip.zero_mm - 0.45 * row_mm), (x, strip.zero_mm + 0.45 * row_mm)]
             for strip in strips
-            for time in times
+            for time in (times.get(LEADS[strip.lead], ()) if isinstance(times, Mapping) else times)
             if strip.from_s <= time < strip.to_s
             for x in [strip.left_mm + (time - strip.from_s) * MM_PER_S]
         ]

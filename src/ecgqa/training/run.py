@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from ecgqa import run_folder
 from ecgqa.errors import EcgqaError
-from ecgqa.training import run_folder
 from ecgqa.training.distributed import World, world
 from ecgqa.training.loop import Trainer
 from ecgqa.training.objectives.base import make_objective
@@ -41,7 +41,7 @@ def train(recipe: Recipe, out: str | Path, *, overwrite: bool = False) -> Path:
 
 
 def _train(recipe: Recipe, folder: Path, here: World, *, overwrite: bool) -> None:
-    again = (folder / run_folder.RECIPE).is_file() and not overwrite
+    again = (folder / run_folder.TRAINING.file).is_file() and not overwrite
     here.wait()
     objective = make_objective(recipe, folder if again else None)
     start = Start.read(recipe.run.start_from) if recipe.run.start_from else None

@@ -17,19 +17,6 @@ BERT_BASE = {
 }
 """Sizes of the text tower, which the original loads by name; the golden cases state their own as `tiny_bert`."""
 
-NAMES = {
-    "fusion_layers": "num_top_layer",
-    "fusion_width": "hidden_dim",
-    "fusion_heads": "num_heads",
-    "fusion_dropout": "drop_rate",
-    "removed": "mim_prob",
-    "reconstruct_before": "mim_layer",
-    "decoder_width": "mim_decoder_hidden_dim",
-    "decoder_layers": "mim_decoder_num_layers",
-    "decoder_heads": "mim_decoder_num_heads",
-}
-"""Our settings, and what the original calls them."""
-
 BODY = Renaming(
     [
         ("language_encoder.", "text_encoder."),
@@ -68,17 +55,48 @@ def settings(original: Values) -> dict[str, Any]:
         "text_feedforward": bert["intermediate_size"],
         "text_heads": bert["num_attention_heads"],
         "max_text_tokens": bert["max_position_embeddings"],
-        **{name: original[NAMES[name]] for name in NAMES if name.startswith("fusion_")},
+        "fusion_layers": original["num_top_layer"],
+        "fusion_width": original["hidden_dim"],
+        "fusion_heads": original["num_heads"],
+        "fusion_dropout": original["drop_rate"],
+    }
+
+
+def original(ours: Values) -> dict[str, Any]:
+    bert = {
+        "hidden_size": ours["text_width"],
+        "num_hidden_layers": ours["text_layers"],
+        "num_attention_heads": ours["text_heads"],
+        "intermediate_size": ours["text_feedforward"],
+        "max_position_embeddings": ours["max_text_tokens"],
+    }
+    return {
+        "num_top_layer": ours["fusion_layers"],
+        "hidden_dim": ours["fusion_width"],
+        "num_heads": ours["fusion_heads"],
+        "drop_rate": ours["fusion_dropout"],
+        **({} if bert == BERT_BASE else {"tiny_bert": bert}),
+    }
+
+
+def pretraining_original(ours: Values) -> dict[str, Any]:
+    return original(ours) | {
+        "mim_prob": ours["removed"],
+        "mim_layer": ours["reconstruct_before"],
+        "mim_decoder_hidden_dim": ours["decoder_width"],
+        "mim_decoder_num_layers": ours["decoder_layers"],
+        "mim_decoder_num_heads": ours["decoder_heads"],
     }
 
 
 def pretraining_settings(original: Values) -> dict[str, Any]:
-    return settings(original) | {name: original[theirs] for name, theirs in NAMES.items()}
-
-
-def original(ours: Values) -> dict[str, Any]:
-    """The way back. The original takes its text tower as it is published, so the sizes of that are not told."""
-    return {theirs: ours[name] for name, theirs in NAMES.items() if name in ours}
+    return settings(original) | {
+        "removed": original["mim_prob"],
+        "reconstruct_before": original["mim_layer"],
+        "decoder_width": original["mim_decoder_hidden_dim"],
+        "decoder_layers": original["mim_decoder_num_layers"],
+        "decoder_heads": original["mim_decoder_num_heads"],
+    }
 
 
 ARCHITECTURE = Architecture(
@@ -88,5 +106,5 @@ ARCHITECTURE = Architecture(
     renaming=BODY + HEADS,
     published={"compat": "published"},
     ignored=IGNORED,
-    original=original,
+    original=pretraining_original,
 )

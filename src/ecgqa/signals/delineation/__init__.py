@@ -20,13 +20,20 @@ __all__ = ["CONSENSUS", "METHODS", "NOT_MEASURABLE", "POINTS", "Delineation", "d
 
 
 def delineate(
-    ecg: Ecg | npt.NDArray[Any], fs_hz: float | None = None, method: str = "ecgqa", lead: str | None = None
+    ecg: Ecg | npt.NDArray[Any],
+    fs_hz: float | None = None,
+    method: str = "ecgqa",
+    lead: str | None = None,
+    *,
+    edge_waves: bool = False,
 ) -> Delineation:
     """Find the P, QRS and T waves of every beat.
 
     `ecg`: an `Ecg`, or millivolts of shape (12, n_samples) in canonical lead order with its `fs_hz`; NaN = not
     recorded. `method`: "ecgqa", the consensus of twelve leads (`consensus.py`), or "released", the single-lead wavelet
     method behind the released questions (`released.py`). `lead`: look at this lead only ("released": II unless said).
+    `edge_waves`: "ecgqa" reports P and T only where a whole cycle lies on either side of their own; True also reports
+    those of the first and last cycle, on less evidence. QRS complexes are reported wherever they are whole.
 
     Raises EcgqaError for another shape, a missing or impossible `fs_hz`, an unknown method or lead; never for what the
     signal holds: a flat, noisy or empty one has no beats, or beats without measurable waves.
@@ -35,7 +42,7 @@ def delineate(
     if method == "ecgqa":
         from ecgqa.signals.delineation.consensus import delineate_consensus
 
-        return delineate_consensus(millivolts, rate, lead=lead)
+        return delineate_consensus(millivolts, rate, lead=lead, edge_waves=edge_waves)
     if method == "released":
         from ecgqa.signals.delineation.released import delineate_released, exact_millivolts
 

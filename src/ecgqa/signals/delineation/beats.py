@@ -70,19 +70,18 @@ class Delineation:
         known = (first != NOT_MEASURABLE) & (last != NOT_MEASURABLE)
         return np.where(known, (last - first) * (1000.0 / self.fs_hz), np.nan)
 
-    def interior(self) -> Delineation:
-        """Only what lies from the second QRS complex to the last but one; every other point is not measurable.
+    def without_edge_waves(self) -> Delineation:
+        """P and T of the first and the last cycle (and beyond) become not measurable; QRS complexes stay.
 
-        Manual annotations often cover just this part (those of LUDB do): waves outside of it have no neighbour on one
-        side. Scoring against such annotations compares like with like only after this cut.
+        Whether a deflection is a P or T wave is told from the cycles on both sides of its own; the first and the last
+        cycle of a record have one on one side only. Those who annotate by hand leave them out as well (LUDB does).
         """
         consensus, by_lead = self.consensus.copy(), self.by_lead.copy()
         first, last = POINTS.index("qrs_onset"), POINTS.index("qrs_offset")
         for points in (consensus, by_lead):
-            points[..., :1] = NOT_MEASURABLE
-            points[..., -1:] = NOT_MEASURABLE
-            points[:first, ..., 1:2] = NOT_MEASURABLE
-            points[last + 1 :, ..., -2:-1] = NOT_MEASURABLE
+            for waves, at_start, at_end in ((points[:first], 2, 1), (points[last + 1 :], 1, 2)):
+                waves[..., :at_start] = NOT_MEASURABLE
+                waves[..., max(self.n_beats - at_end, 0) :] = NOT_MEASURABLE
         return replace(self, consensus=consensus, by_lead=by_lead)
 
     def to_frame(self) -> pl.DataFrame:

@@ -23,10 +23,16 @@ _OFFSETS: Final = np.array([[_ROW[f"{wave}_offset"]] for wave in WAVES])
 
 
 def delineate_consensus(
-    millivolts: npt.NDArray[Any], fs_hz: float, *, lead: str | None = None, layers: dict[str, Layer] | None = None
+    millivolts: npt.NDArray[Any],
+    fs_hz: float,
+    *,
+    lead: str | None = None,
+    edge_waves: bool = False,
+    layers: dict[str, Layer] | None = None,
 ) -> Delineation:
     """Beats of (12, n_samples) millivolts at `fs_hz`; `lead` = look at this lead only. NaN = not recorded.
 
+    `edge_waves`: keep the P and T waves of the first and last cycle (see `Delineation.without_edge_waves`).
     `layers`: parameters of the wave network other than those that come with the package.
     """
     n_samples = millivolts.shape[1]
@@ -46,7 +52,8 @@ def delineate_consensus(
     waves = find_waves(wave_probabilities(network_input(signal), layers or shipped_layers()))
     if waves.n_beats == 0:
         return no_beats(fs_hz, n_samples)
-    return _assembled(waves, signal, millivolts, rows, fs_hz)
+    found = _assembled(waves, signal, millivolts, rows, fs_hz)
+    return found if edge_waves else found.without_edge_waves()
 
 
 def _filled(signal: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

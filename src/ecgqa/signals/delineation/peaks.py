@@ -21,7 +21,8 @@ class _Windows:
 
     lifted: npt.NDArray[np.float32]
     """(n_rows, n_beats, width); zero beyond the offset."""
-    inside: npt.NDArray[np.bool_]
+    n_steps: npt.NDArray[np.intp]
+    """From onset to offset."""
     first: npt.NDArray[np.intp]
     known: npt.NDArray[np.bool_]
 
@@ -57,11 +58,11 @@ def qrs_peaks(
     if windows is None:
         return found
     lifted, first, known = windows.lifted, windows.first, windows.known
-    best = np.where(windows.inside, lifted, -np.inf).argmax(axis=-1)
+    step = np.arange(lifted.shape[-1])
+    best = np.where(step <= windows.n_steps[..., None], lifted, -np.inf).argmax(axis=-1)
     height = picked(lifted, best)
     found["r_peak"][1:] = np.where(known, first + best, np.nan)
     found["r_peak"][0] = median_of_leads(found["r_peak"][1:])
-    step = np.arange(lifted.shape[-1])
     least = np.maximum(LEAST_DEPTH_SHARE * height, LEAST_DEPTH_MV)
     for name, side in (("q_peak", step < best[..., None]), ("s_peak", step > best[..., None])):
         down = np.where(side, lifted, 0.0)
@@ -105,4 +106,4 @@ def _between(signal: npt.NDArray[Any], onset: Floats, offset: Floats) -> _Window
     lifted -= lifted[..., :1]
     slope = lifted[..., -1] / np.maximum(n_steps, 1)
     lifted -= (slope[..., None] * step).astype(lifted.dtype)
-    return _Windows(lifted, np.arange(width) <= n_steps[..., None], first, known)
+    return _Windows(lifted, n_steps, first, known)

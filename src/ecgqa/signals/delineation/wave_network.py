@@ -91,12 +91,12 @@ def _in_one_piece(signal: Array, layers: dict[str, Layer]) -> Array:
     e2 = space.convolved(e1, layers["e2"], 4, stride=2, into=("e2", 1))
     e3 = space.convolved(e2, layers["e3"], 4, stride=2, into=("e3", 0))
     h = np.concatenate((e3.mean(axis=0), e3.max(axis=0)), axis=1)
-    h = _rectified(h @ layers["inward"].weight, layers["inward"])
+    h = _rectify(h @ layers["inward"].weight + layers["inward"].bias)
     for i, dilation in enumerate(DILATIONS):
         h += space.dilated(f"trunk{i}", h, layers[f"trunk{i}"], dilation)
     d3 = space.product("d3", e3, layers["d3"])
     d3 += h @ layers["outward"].weight
-    np.maximum(d3, 0, out=d3)
+    _rectify(d3)
     inner = e2[:, 1:-1]
     inner += space.product("up3", d3, layers["up3"]).reshape(inner.shape)
     d2 = space.convolved(e2, layers["d2"], 3, into=("d2", 0))
@@ -147,7 +147,7 @@ class _Space:
         inside = whole[:, padding : padding + n_out]
         np.matmul(windows, layer.with_bias, out=inside)
         if rectify:
-            np.maximum(inside, 0, out=inside)
+            _rectify(inside)
         return whole
 
     def dilated(self, name: str, x: Array, layer: Layer, dilation: int) -> Array:
@@ -162,7 +162,7 @@ class _Space:
             inside = slice(max(-shift, 0), max(length - max(shift, 0), 0))
             windows[inside, tap * channels : (tap + 1) * channels] = x[max(shift, 0) : max(length + min(shift, 0), 0)]
         out: Array = windows @ layer.with_bias
-        return np.maximum(out, 0, out=out)
+        return _rectify(out)
 
 
 _kept = threading.local()
@@ -176,9 +176,9 @@ def _space(n_leads: int, length: int) -> _Space:
     return space
 
 
-def _rectified(x: Array, layer: Layer) -> Array:
-    x += layer.bias
-    return np.maximum(x, 0, out=x)
+def _rectify(x: Array) -> Array:
+    """In place; np.maximum with a number takes almost three times as long."""
+    return np.clip(x, 0.0, np.inf, out=x)
 
 
 _ONES: Final = np.ones((4, 4), dtype=np.float32)

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 OBJECTIVES = {
     "question_answering": "ecgqa.training.objectives.question_answering:QuestionAnswering",
+    "classification": "ecgqa.training.objectives.classification:Classification",
     "wav2vec2": "ecgqa.training.objectives.wav2vec2:Wav2Vec2Objective",
     "cmsc": "ecgqa.training.objectives.contrastive:Cmsc",
     "simclr": "ecgqa.training.objectives.contrastive:SimClr",
+    "3kg": "ecgqa.training.objectives.contrastive:ThreeKg",
     "m3ae": "ecgqa.training.objectives.m3ae:M3aeObjective",
     "medvill": "ecgqa.training.objectives.medvill:MedvillObjective",
-    "3kg": "ecgqa.training.objectives.contrastive:ThreeKg",
-    "classification": "ecgqa.training.objectives.classification:Classification",
 }
 """Where the class of each objective is; it is made from (recipe, run folder or None)."""
 

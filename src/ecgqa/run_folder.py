@@ -1,4 +1,4 @@
-"""The folder of one training run: what it is a run of, whether it is finished, and who may write to it."""
+"""The folder of a long run (training, language models): what it is a run of, whether it is finished, who may write."""
 
 from __future__ import annotations
 
@@ -7,14 +7,25 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ecgqa.artefacts import MANIFEST, read_manifest, write_json
 from ecgqa.errors import EcgqaError
 
-RECIPE = "recipe.json"
-KIND = "run"
+
+@dataclass(frozen=True)
+class Kind:
+    """Kind of run: what its manifest says, the file that begins it, and what it is called in messages."""
+
+    name: str
+    file: str
+    title: str
+
+
+TRAINING = Kind("run", "recipe.json", "training run")
+ASKING = Kind("llm-run", "run.json", "run of a language model")
 
 
 @contextmanager
@@ -31,7 +42,7 @@ def claimed(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise EcgqaError(
-            f"another process is training in {folder} right now", fix="wait for it, or choose another --out"
+            f"another process is at work in {folder} right now", fix="wait for it, or choose another --out"
         ) from None
     try:
         yield
@@ -39,12 +50,14 @@ def claimed(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def begin(folder: Path, recipe: Mapping[str, Any], identity: Mapping[str, Any], *, overwrite: bool) -> bool:
+def begin(
+    folder: Path, settings: Mapping[str, Any], identity: Mapping[str, Any], *, overwrite: bool, kind: Kind = TRAINING
+) -> bool:
     """Make the folder ready for a run of this identity; True if an earlier start of the same run lies in it.
 
     Raises EcgqaError if the folder holds another run, or something that is no run.
     """
-    if overwrite and (folder / RECIPE).is_file():
+    if overwrite and (folder / kind.file).is_file():
         shutil.rmtree(folder)
     identity = json.loads(json.dumps(identity))
     if folder.exists():
@@ -53,7 +66,7 @@ def begin(folder: Path, recipe: Mapping[str, Any], identity: Mapping[str, Any], 
         for leftover in folder.glob(".*.partial"):  # of a killed start; the claim on the folder is ours
             leftover.unlink()
         if any(folder.iterdir()):
-            before = read_identity(folder)
+            before = read_identity(folder, kind)
             if before != identity:
                 raise EcgqaError(
                     f"{folder} holds another run",
@@ -62,16 +75,16 @@ def begin(folder: Path, recipe: Mapping[str, Any], identity: Mapping[str, Any], 
                 )
             return True
     folder.mkdir(exist_ok=True)
-    write_json(folder / RECIPE, {**recipe, "inputs": identity["inputs"], "identity": identity["settings"]})
+    write_json(folder / kind.file, {**settings, "inputs": identity["inputs"], "identity": identity["settings"]})
     return False
 
 
-def finished(folder: Path) -> dict[str, Any] | None:
+def finished(folder: Path, kind: Kind = TRAINING) -> dict[str, Any] | None:
     """The manifest of a finished run, or None."""
-    return read_manifest(folder, kind=KIND) if (folder / MANIFEST).is_file() else None
+    return read_manifest(folder, kind=kind.name) if (folder / MANIFEST).is_file() else None
 
 
-def finish(folder: Path, identity: Mapping[str, Any], **facts: Any) -> None:
+def finish(folder: Path, identity: Mapping[str, Any], kind: Kind = TRAINING, **facts: Any) -> None:
     """Write the manifest, last of all files."""
     from ecgqa import __version__
 
@@ -80,21 +93,21 @@ def finish(folder: Path, identity: Mapping[str, Any], **facts: Any) -> None:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != MANIFEST
     }
-    manifest = {"kind": KIND, "inputs": identity["inputs"], "config": identity["settings"]}
+    manifest = {"kind": kind.name, "inputs": identity["inputs"], "config": identity["settings"]}
     write_json(folder / MANIFEST, manifest | {"ecgqa_version": __version__, **facts, "files": files})
 
 
-def read_identity(folder: Path) -> dict[str, Any]:
+def read_identity(folder: Path, kind: Kind = TRAINING) -> dict[str, Any]:
     """What the run in `folder` is a run of; raises EcgqaError if none is there."""
     try:
-        values = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+        values = json.loads((folder / kind.file).read_text(encoding="utf-8"))
         return {"inputs": values["inputs"], "settings": values["identity"]}
     except FileNotFoundError:
         raise EcgqaError(
-            f"{folder} is no training run (it has no {RECIPE})", fix="choose another folder; this one is left alone"
+            f"{folder} is no {kind.title} (it has no {kind.file})", fix="choose another folder; this one is left alone"
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EcgqaError(f"{folder / RECIPE} is damaged: {error}", fix="choose another --out") from None
+        raise EcgqaError(f"{folder / kind.file} is damaged: {error}", fix="choose another --out") from None
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

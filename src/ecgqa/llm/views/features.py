@@ -1,0 +1,36 @@
+"""The view `features`: what the package's own delineator measures on each ECG, with units."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from ecgqa.artefacts import digest_of
+from ecgqa.errors import EcgqaError
+from ecgqa.llm.asked import WHOLE, AskedQuestion
+from ecgqa.llm.views import Block, Material, heading, millivolts_of, store_rows
+
+
+class FeaturesView:
+    """Rate, rhythm, intervals, axis, and wave heights in all leads, or in the lead that the question names."""
+
+    def __init__(self, material: Material) -> None:
+        if material.store is None:
+            raise EcgqaError("the view features needs the signals of the ECGs", fix="give a store to read them from")
+        self.store = material.store
+        self.inputs = {"signals": digest_of(self.store.manifest.get("inputs"))}
+        self._measured = lru_cache(maxsize=4096)(self._measure)
+
+    def blocks(self, asked: AskedQuestion) -> list[Block]:
+        leads = asked.lead_sets[0] if len(asked.lead_sets) == 1 else WHOLE
+        blocks = []
+        for ecg, row in enumerate(store_rows(asked, self.store, "features")):
+            general, by_lead = self._measured(row)
+            lines = [*general, *(by_lead[lead] for lead in leads)]
+            blocks.append(Block(heading("Measurements", asked, ecg, WHOLE), "\n".join(lines)))
+        return blocks
+
+    def _measure(self, row: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        from ecgqa.attributes.measurements import measure_ecg
+
+        measured = measure_ecg(millivolts_of(self.store, row), self.store.fs_hz)
+        return tuple(measured.lines()), tuple(measured.lead_lines())
