@@ -33,8 +33,10 @@ def test_shown_commands_exist_with_their_options(line, capsys):
     words = line.removeprefix("ecgqa ")
     name = next((name for name in NAMES if words == name or words.startswith(f"{name} ")), None)
     assert name, f"no such command: {line}"
-    named = words.split()[1:2]  # a recipe decides which options there are
-    recipe = [] if name != "train" else named if named[0] in shipped_recipes() else ["ecg_transformer-tiny"]
+    shown = words.removeprefix(name).split()
+    recipe = (
+        [shown[0] if shown and shown[0] in shipped_recipes() else "ecg_transformer-tiny"] if name == "train" else []
+    )
     assert main([*name.split(), *recipe, "--help"]) == 0
     known = capsys.readouterr().out.replace("_", "-")
     for option in re.findall(r"(--[\w.-]+)", words):

@@ -31,6 +31,18 @@ def settings(original: Values) -> dict[str, Any]:
     }
 
 
+def original(ours: Values) -> dict[str, Any]:
+    published = [name for name, blocks in BLOCKS.items() if blocks == list(ours["blocks"])]
+    return {
+        **({"configuration": published[0]} if published else {}),
+        **({} if ours["planes"][0] == PLANES[0] else {"stage_width_divisor": PLANES[0] // ours["planes"][0]}),
+        "lstm_input_dim": ours["word_width"],
+        "lstm_embed_dim": ours["lstm_width"],
+        "lstm_num_layer": ours["lstm_layers"],
+        "final_dim": ours["final_width"],
+    }
+
+
 def sizes(original: Values) -> dict[str, Any]:
     return {"n_answers": original["num_labels"], "vocab_size": original["vocab_size"]}
 
@@ -52,4 +64,5 @@ ARCHITECTURE = Architecture(
         ]
     ),
     published={"compat": "published"},
+    original=original,
 )

@@ -39,6 +39,7 @@ def original(ours: Values) -> dict[str, Any]:
         "latent_dim": ours["code_width"] or 0,
         "final_dim": ours["prediction_width"],
         "dropout_features": ours["feature_dropout"],
+        "apply_mask": True,
     }
 
 

@@ -24,6 +24,8 @@ OBJECTIVES = {
     "cmsc": "ecgqa.training.objectives.contrastive:Cmsc",
     "simclr": "ecgqa.training.objectives.contrastive:SimClr",
     "3kg": "ecgqa.training.objectives.contrastive:ThreeKg",
+    "m3ae": "ecgqa.training.objectives.m3ae:M3aeObjective",
+    "medvill": "ecgqa.training.objectives.medvill:MedvillObjective",
 }
 """Where the class of each objective is; it is made from (recipe, run folder or None)."""
 
