@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -16,16 +16,13 @@ from torch.nn import functional as F
 from ecgqa.artefacts import digest_of, write_json
 from ecgqa.curves import class_curves
 from ecgqa.errors import EcgqaError
-from ecgqa.models.registry import Task, build_model
-from ecgqa.store import open_store
+from ecgqa.models.registry import Task
 from ecgqa.store.batches import BatchLoader, QuestionDataset
 from ecgqa.store.decode import Decoder
 from ecgqa.store.findings_dataset import FindingsBatch, FindingsDataset
 from ecgqa.store.grounding import grounding_of
 from ecgqa.training.distributed import World
-from ecgqa.training.model_file import write_model_file
-from ecgqa.training.objectives.base import Objective
-from ecgqa.training.objectives.question_answering import store_digest
+from ecgqa.training.objectives.from_store import FromStore, store_digest
 from ecgqa.training.thresholds import Criterion, choose_thresholds, write_thresholds
 
 if TYPE_CHECKING:
@@ -50,7 +47,7 @@ class ClassificationConfig:
     threshold: Criterion = "accuracy"
 
 
-class Classification(Objective):
+class Classification(FromStore):
     """Learns what a store's questions say of single ECGs in its train split, and evaluates on its valid split.
 
     The loss of a micro-batch is one term, whatever the number of its items (see `balanced_loss`): an update averages
@@ -62,17 +59,13 @@ class Classification(Objective):
     unit = "looks"
 
     def __init__(self, recipe: Recipe, folder: Path | None = None) -> None:
-        if not recipe.data.store:
-            raise EcgqaError("the recipe names no store", fix="--data.store FOLDER (ecgqa store build makes one)")
-        self.recipe = recipe
+        super().__init__(recipe)
         self.monitor: str = recipe.objective.monitor
-        self.store = open_store(recipe.data.store)
         self.grounding = grounding_of(self.store, published=recipe.objective.items == "published")
         self.classes = self.grounding.classes
         self.decoder = Decoder.mapped(self.store)
         self.train = self._dataset(recipe.data.train_split, recipe.data.max_train_questions)
         self.valid = self._dataset(recipe.data.valid_split, recipe.data.max_valid_questions)
-        self._loader: tuple[tuple[int, World], BatchLoader] | None = None
         self._attributes: dict[str, dict[str, Any]] = {}
 
     def _dataset(self, split: str, at_most: int | None) -> FindingsDataset:
@@ -114,46 +107,18 @@ class Classification(Objective):
         """What the data decides of a model."""
         return {"n_classes": len(self.classes)}
 
-    def build_model(self) -> nn.Module:
-        return build_model(self.recipe.model_name, self.recipe.model, **self.sizes)
-
     def write_files(self, folder: Path) -> None:
         described = {"items": self.recipe.objective.items, "fs_hz": self.store.fs_hz, "classes": self.classes}
         write_json(folder / CLASSES, described)
-        write_model_file(folder, self.recipe.model_name, self.recipe.model, self.sizes)
+        super().write_files(folder)
 
     def keep_best(self, folder: Path, update: int) -> None:
         """Write the thresholds chosen in that evaluation."""
         write_thresholds(folder, self.recipe.objective.threshold, update, self._attributes)
 
-    def _make_loader(self, dataset: FindingsDataset, batch_size: int, world: World, *, shuffle: bool) -> BatchLoader:
-        return BatchLoader(
-            cast(QuestionDataset, dataset),
-            batch_size,
-            shuffle=shuffle,
-            seed=self.recipe.run.seed,
-            rank=world.rank,
-            world_size=world.size,
-            device=None if world.device.type == "cpu" else world.device,
-            resident=self.recipe.data.resident,
-            questions_per_ecg=self.recipe.data.questions_per_ecg,
-        )
-
-    def _train_loader(self, batch_size: int, world: World) -> BatchLoader:
-        # Kept between epochs: a resident store is copied to the device once.
-        if self._loader is None or self._loader[0] != (batch_size, world):
-            self._loader = ((batch_size, world), self._make_loader(self.train, batch_size, world, shuffle=True))
-        return self._loader[1]
-
-    def n_batches(self, batch_size: int, world: World) -> int:
-        return len(self._train_loader(batch_size, world))
-
-    def batches(self, epoch: int, skip: int, batch_size: int, world: World) -> Generator[FindingsBatch]:
-        loader = self._train_loader(batch_size, world)
-        loader.set_epoch(epoch)
-        loader.skip(skip)
-        for batch in loader:
-            yield cast(FindingsBatch, batch)
+    def make_loader(self, part: str, batch_size: int, **options: Any) -> BatchLoader:
+        dataset = cast(QuestionDataset, self.train if part == "train" else self.valid)
+        return BatchLoader(dataset, batch_size, questions_per_ecg=self.recipe.data.questions_per_ecg, **options)
 
     def loss(self, model: nn.Module, batch: FindingsBatch) -> tuple[Tensor, Tensor, int]:
         logits = model(batch.ecg, batch.length, batch.leads).float()
@@ -171,9 +136,8 @@ class Classification(Objective):
         # Looks that fill the last batches of several processes come twice: their logits are averaged.
         seen = torch.zeros((len(self.valid.attribute), 2), dtype=torch.float64)
         with torch.inference_mode():
-            for batch in self._make_loader(self.valid, batch_size, world, shuffle=False):
+            for found in self.loader("valid", batch_size, world):
                 tick()
-                found = cast(FindingsBatch, batch)
                 logits = model(found.ecg, found.length, found.leads).float()[found.look, found.attribute].double().cpu()
                 item, _ = self.valid.items_of(found.row.cpu().numpy())
                 seen.index_put_((torch.from_numpy(item),), torch.stack([logits, torch.ones_like(logits)], 1), True)

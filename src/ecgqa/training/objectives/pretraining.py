@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator
+from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,15 +15,11 @@ from torch import Tensor, nn
 
 from ecgqa.artefacts import digest_of
 from ecgqa.errors import EcgqaError
-from ecgqa.models.registry import Task, build_model
+from ecgqa.models.registry import Task
 from ecgqa.signals.augment import Augmentations, generator_for
-from ecgqa.store import open_store
-from ecgqa.store.loader import Loader
 from ecgqa.store.pretraining_rows import PretrainingRows, pretraining_rows
 from ecgqa.training.distributed import World
-from ecgqa.training.model_file import write_model_file
-from ecgqa.training.objectives.base import Objective
-from ecgqa.training.objectives.question_answering import store_digest
+from ecgqa.training.objectives.from_store import FromStore, store_digest
 
 if TYPE_CHECKING:
     from ecgqa.training.recipe import Recipe
@@ -45,7 +41,7 @@ class PretrainingConfig(Augmentations):
     leave_out_patients: bool = True
 
 
-class Pretraining(Objective, ABC):
+class Pretraining(FromStore):
     """Learns some of a store's ECGs and evaluates on those of other patients, with the same draws each time."""
 
     task = Task.PRETRAINING
@@ -53,10 +49,8 @@ class Pretraining(Objective, ABC):
     monitor = "accuracy"
 
     def __init__(self, recipe: Recipe, folder: Path | None = None) -> None:
-        if not recipe.data.store:
-            raise EcgqaError("the recipe names no store", fix="--data.store FOLDER (ecgqa store build makes one)")
-        self.recipe, self.settings = recipe, recipe.objective
-        self.store = open_store(recipe.data.store)
+        super().__init__(recipe)
+        self.settings = recipe.objective
         self.rows: PretrainingRows = pretraining_rows(
             self.store,
             leave_out=self.settings.leave_out,
@@ -65,7 +59,6 @@ class Pretraining(Objective, ABC):
             seed=recipe.run.seed,
         )
         self.require_valid(self.rows.valid)
-        self._loaders: dict[tuple[str, int, World], Loader[Any]] = {}
 
     def require_valid(self, rows: NDArray[np.int64]) -> None:
         """Raise EcgqaError if no ECG is left to evaluate on."""
@@ -89,46 +82,6 @@ class Pretraining(Objective, ABC):
     @property
     def notes(self) -> list[str]:
         return self.rows.notes
-
-    @property
-    def sizes(self) -> dict[str, Any]:
-        """What the data decides of a model."""
-        return {}
-
-    def build_model(self) -> nn.Module:
-        return build_model(self.recipe.model_name, self.recipe.model, **self.sizes)
-
-    def write_files(self, folder: Path) -> None:
-        write_model_file(folder, self.recipe.model_name, self.recipe.model, self.sizes)
-
-    @abstractmethod
-    def make_loader(self, part: str, batch_size: int, **options: Any) -> Loader[Any]:
-        """Loader of the part "train" or "valid"; `options` are those that all loaders have in common."""
-
-    def loader(self, part: str, batch_size: int, world: World) -> Loader[Any]:
-        """The loader of a part for a process, kept between epochs: a resident store is copied to the device once."""
-        key = (part, batch_size, world)
-        if key not in self._loaders:
-            self._loaders[key] = self.make_loader(
-                part,
-                batch_size,
-                shuffle=part == "train",
-                seed=self.recipe.run.seed,
-                rank=world.rank,
-                world_size=world.size,
-                device=None if world.device.type == "cpu" else world.device,
-                resident=self.recipe.data.resident,
-            )
-        return self._loaders[key]
-
-    def n_batches(self, batch_size: int, world: World) -> int:
-        return len(self.loader("train", batch_size, world))
-
-    def batches(self, epoch: int, skip: int, batch_size: int, world: World) -> Generator[Any]:
-        loader = self.loader("train", batch_size, world)
-        loader.set_epoch(epoch)
-        loader.skip(skip)
-        yield from loader
 
     def n_items(self, batch: Any) -> int:
         """ECGs of a batch."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -16,13 +16,11 @@ from torch.nn import functional as F
 from ecgqa.artefacts import digest_of, write_json
 from ecgqa.errors import EcgqaError
 from ecgqa.models.answer_sets import AnswerSets
-from ecgqa.models.registry import Task, build_model, takes_sets
+from ecgqa.models.registry import Task, takes_sets
 from ecgqa.records import LEADS
-from ecgqa.store import Store, open_store
 from ecgqa.store.batches import Batch, BatchLoader, QuestionDataset
 from ecgqa.training.distributed import World
-from ecgqa.training.model_file import write_model_file
-from ecgqa.training.objectives.base import Objective
+from ecgqa.training.objectives.from_store import FromStore, store_digest
 from ecgqa.training.text import OWN, TOKENIZER, choose_tokenizer, start_words
 
 if TYPE_CHECKING:
@@ -44,7 +42,7 @@ class QuestionAnsweringConfig:
     loss: Literal["all", "candidates", "questions", "sets"] = "all"
 
 
-class QuestionAnswering(Objective):
+class QuestionAnswering(FromStore):
     """Learns a store's train split and evaluates on its valid split."""
 
     config = QuestionAnsweringConfig
@@ -53,9 +51,7 @@ class QuestionAnswering(Objective):
     monitor = "em_candidates"
 
     def __init__(self, recipe: Recipe, folder: Path | None = None) -> None:
-        if not recipe.data.store:
-            raise EcgqaError("the recipe names no store", fix="--data.store FOLDER (ecgqa store build makes one)")
-        self.recipe = recipe
+        super().__init__(recipe)
         self.by_sets = recipe.objective.loss == "sets"
         if self.by_sets and not takes_sets(recipe.model_name):
             raise EcgqaError(
@@ -64,7 +60,6 @@ class QuestionAnswering(Objective):
                 found="sets",
                 fix="--objective.loss questions, or --model.name ecgqa",
             )
-        self.store = open_store(recipe.data.store)
         self.folder = folder
         self.tokenizer = choose_tokenizer(recipe, self._texts, folder).limited(
             getattr(recipe.model, "max_text_tokens", None)
@@ -72,7 +67,6 @@ class QuestionAnswering(Objective):
         self._words: str | None = None
         self.train = self._dataset(recipe.data.train_split, recipe.data.max_train_questions)
         self.valid = self._dataset(recipe.data.valid_split, recipe.data.max_valid_questions)
-        self._loader: tuple[tuple[int, World], BatchLoader] | None = None
 
     def _texts(self) -> list[str]:
         data = self.recipe.data
@@ -117,43 +111,18 @@ class QuestionAnswering(Objective):
         }
 
     def build_model(self) -> nn.Module:
-        model = build_model(self.recipe.model_name, self.recipe.model, **self.sizes)
+        model = super().build_model()
         self._words = start_words(model, self.recipe.data, self.folder)
         return model
 
     def write_files(self, folder: Path) -> None:
         self.tokenizer.save(folder / TOKENIZER)
         write_json(folder / ANSWERS, self.store.answers)
-        write_model_file(folder, self.recipe.model_name, self.recipe.model, self.sizes)
+        super().write_files(folder)
 
-    def _train_loader(self, batch_size: int, world: World) -> BatchLoader:
-        # Kept between epochs: a resident store is copied to the device once.
-        if self._loader is None or self._loader[0] != (batch_size, world):
-            loader = self._make_loader(self.train, batch_size, world, shuffle=True)
-            self._loader = ((batch_size, world), loader)
-        return self._loader[1]
-
-    def _make_loader(self, dataset: QuestionDataset, batch_size: int, world: World, *, shuffle: bool) -> BatchLoader:
-        return BatchLoader(
-            dataset,
-            batch_size,
-            shuffle=shuffle,
-            seed=self.recipe.run.seed,
-            rank=world.rank,
-            world_size=world.size,
-            device=None if world.device.type == "cpu" else world.device,
-            resident=self.recipe.data.resident,
-            questions_per_ecg=self.recipe.data.questions_per_ecg,
-        )
-
-    def n_batches(self, batch_size: int, world: World) -> int:
-        return len(self._train_loader(batch_size, world))
-
-    def batches(self, epoch: int, skip: int, batch_size: int, world: World) -> Generator[Batch]:
-        loader = self._train_loader(batch_size, world)
-        loader.set_epoch(epoch)
-        loader.skip(skip)
-        yield from loader
+    def make_loader(self, part: str, batch_size: int, **options: Any) -> BatchLoader:
+        dataset = self.train if part == "train" else self.valid
+        return BatchLoader(dataset, batch_size, questions_per_ecg=self.recipe.data.questions_per_ecg, **options)
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, int]:
         terms, weights, _ = self._loss(model, batch)
@@ -180,7 +149,7 @@ class QuestionAnswering(Objective):
         # Rows that fill the last batches of several processes come twice: each row has its own place and is averaged.
         seen = torch.zeros((self.valid.frame.height, 4), dtype=torch.float64)
         with torch.inference_mode():
-            for batch in self._make_loader(self.valid, batch_size, world, shuffle=False):
+            for batch in self.loader("valid", batch_size, world):
                 tick()
                 terms, weights, said = self._loss(model, batch)
                 logits = said if isinstance(said, Tensor) else said.log_odds()
@@ -212,11 +181,6 @@ def exact_match(logits: Tensor, batch: Batch) -> Tensor:
     """Bool (B,): every candidate is on the right side of probability 0.5 (exactly 0.5 counts as no)."""
     given = torch.sigmoid(logits) > 0.5
     return ((given == (batch.target > 0.5)) | ~batch.candidates).all(1)
-
-
-def store_digest(store: Store) -> str:
-    """What a store holds, whatever folder it lies in."""
-    return digest_of({key: store.manifest.get(key) for key in ("inputs", "config", "counts", "parts")})
 
 
 class Subset:
