@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ecgqa import __version__
-from ecgqa.evaluation.report.markdown import plain, table
+from ecgqa.evaluation.report.markdown import plain, text_table
 from ecgqa.evaluation.wording import group_name, number
 from ecgqa.publish.origin import Origin
 from ecgqa.questions.statistics import QuestionStatistics
@@ -38,14 +38,14 @@ def data_card(title: str, counted: QuestionStatistics, origin: Origin, configs: 
         "## Load",
         _load(configs),
         "## What is in it",
-        _table(
+        text_table(
             ["configuration", "split", "rows"],
             [(config.name, SPLIT_NAMES[split], f"{n:,}") for config in configs for split, n in config.rows.items()],
         ),
         _kinds(counted),
         *(
             f"### Columns of {_named(same)}\n\n"
-            + _table(
+            + text_table(
                 ["column", "meaning"],
                 [
                     (name, column.meaning + (f", {column.unit}" if column.unit else ""))
@@ -63,11 +63,6 @@ def data_card(title: str, counted: QuestionStatistics, origin: Origin, configs: 
         _licence(origin),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = table(head, [[plain(cell) for cell in row] for row in rows])
-    return "\n".join([lines[0], "|" + " :-- |" * len(head), *lines[2:]])
 
 
 def _load(configs: Sequence[Config]) -> str:
@@ -98,7 +93,7 @@ def _kinds(counted: QuestionStatistics) -> str:
          f"{number(best[count.name] / samples[count.name])} %")
         for count in counted.question_types
     ]  # fmt: skip
-    return _table(["kind of question", "questions", "share", "most frequent label of its template"], rows)
+    return text_table(["kind of question", "questions", "share", "most frequent label of its template"], rows)
 
 
 def _alike(configs: Sequence[Config]) -> list[list[Config]]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from ecgqa.artefacts import write_text
 from ecgqa.errors import EcgqaError
 from ecgqa.evaluation.baselines import BASELINES
-from ecgqa.evaluation.report.markdown import plain, table
+from ecgqa.evaluation.report.markdown import plain, table, text_table
 from ecgqa.evaluation.wording import number
 from ecgqa.run_folder import TRAINING, finished
 
@@ -33,8 +33,8 @@ def model_card(run: str | Path, *, scores: str | Path | None = None) -> Path:
     model = _read(folder / "model.json")
     parts = [
         f"# {plain(recipe.get('name', folder.name))}",
-        "**Research use only, not for clinical use.** The model gives answers in the form of its training questions; "
-        "it does not know when an ECG is unlike those it has seen, and none of its answers is medical advice.",
+        "**Research use only, not for clinical use.** The model does not know when an ECG is unlike those it has seen, "
+        "and nothing it says is medical advice.",
         "## What it is",
         _facts(manifest, recipe, model),
         "## What it learned from",
@@ -43,20 +43,27 @@ def model_card(run: str | Path, *, scores: str | Path | None = None) -> Path:
         _validation(manifest),
         _scores(Path(scores)) if scores else _NO_SCORES,
         "## What it cannot do",
-        "- It chooses among the answers of its data set; a finding that no question asks about does not exist for it.\n"
-        "- Right answers follow the statements of the records, mistakes included.\n"
+        f"- {_BOUNDS.get(recipe.get('objective', {}).get('name', ''), _BOUND_ENCODER)}\n"
+        "- What counts as right follows the statements of the records, mistakes included.\n"
         "- Age, sex, device and hospital of the training ECGs bound what it has seen; how well it does on others is "
         "measured nowhere in this folder.",
         "## The same again",
         "All settings are in `recipe.json`; a run is a pure function of them, of the store (by digest in "
         "`manifest.json`) and of the kind of hardware.\n\n"
-        f"```sh\necgqa train recipe.json --data.store STORE --out {'RUN'}\n```",
+        "```sh\necgqa train recipe.json --data.store STORE --out RUN\n```",
         _all_settings(recipe),
     ]
     return write_text(folder / FILE, "\n\n".join(parts) + "\n")
 
 
-_NO_SCORES = (
+_BOUNDS: Final = {
+    "question_answering": "It chooses among the answers of its data set; what no question asks about does not "
+    "exist for it.",
+    "classification": "It knows the attributes of its data set and no others; a probability is not calibrated.",
+}
+_BOUND_ENCODER: Final = "It answers nothing by itself: it is a start for models that do."
+
+_NO_SCORES: Final = (
     "Scores on test questions are not part of a training run: `ecgqa predict`, then `ecgqa score --out scores.json`, "
     "then `ecgqa card RUN --scores scores.json` puts them here, beside those of the baselines."
 )
@@ -147,4 +154,4 @@ def _all_settings(recipe: Mapping[str, Any]) -> str:
 
 
 def _table(rows: list[tuple[str, str]]) -> str:
-    return "\n".join(table(["", ""], [[plain(name), plain(value)] for name, value in rows if value]))
+    return text_table(["", ""], [row for row in rows if row[1]])
