@@ -113,8 +113,17 @@ def test_licence_and_citations_follow_the_source(tmp_path: Path):
 
 def test_what_cannot_be_exported_is_said(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = write_table(questions_table(20), tmp_path / "questions.parquet", QUESTIONS)
-    assert main(["export", "hf", str(path), str(tmp_path / "out"), "--signals"]) == 1
+    assert main(["export", "hf", str(path), str(tmp_path / "out"), "--signals", "--source", "ptbxl"]) == 1
     assert "ecgqa store build" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+    assert main(["export", "hf", str(path), str(tmp_path / "out")]) == 1  # nobody knows whose ECGs they are
+    assert "--source" in capsys.readouterr().err
     assert main(["export", "croissant", str(tmp_path / "nothing")]) == 1
     assert "no questions.parquet" in capsys.readouterr().err
+
+
+@pytest.mark.real_data
+def test_released_questions_are_known_by_their_answer_lists(real_data: Path, tmp_path: Path):
+    for name, licence in (("ptbxl", "cc-by-4.0"), ("mimic-iv-ecg", "odbl")):
+        assert main(["export", "hf", str(real_data / "ecgqa" / name), str(tmp_path / name)]) == 0
+        assert head(tmp_path / name)["license"] == licence

@@ -63,8 +63,8 @@ def croissant(folder: str | Path, *, source: str | None = None) -> Path:
             expected="a store, or a data set of ecgqa questions build",
             fix=f"ecgqa export hf {folder} DEST writes tables and metadata of any question set",
         )
-    first = scan_table(folder / "questions.parquet", QUESTIONS).select("ecg_id").head(1).collect()
-    origin = origin_of(source_of(folder, first["ecg_id"].explode().to_list(), source))
+    scan_table(folder / "questions.parquet", QUESTIONS)  # refused if it is another table
+    origin = origin_of(source_of(folder, source))
     tables = [Table("questions", QUESTIONS.columns, "questions.parquet")]
     if (folder / "records.parquet").is_file():
         tables.append(Table("records", RECORDS.columns, "records.parquet"))

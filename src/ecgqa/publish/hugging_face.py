@@ -65,8 +65,7 @@ def export_hugging_face(
     path, dest = Path(path), Path(dest)
     questions = load_questions(path)
     store = _store(path) if signals else None
-    ids = questions["ecg_id"].explode().unique().to_list()
-    origin = origin_of(source_of(path, ids, source))
+    origin = origin_of(source_of(path, source))
     inputs = {"questions_digest": questions_digest(questions), "signals": store.manifest["inputs"] if store else None}
     with artefact_folder(
         dest, kind=KIND, inputs=inputs, config={"source": origin.source, "signals": signals}, overwrite=overwrite

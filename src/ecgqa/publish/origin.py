@@ -49,13 +49,14 @@ def origin_of(source: str) -> Origin:
     return Origin(source, known)
 
 
-def source_of(folder: Path, ecg_ids: list[int], given: str | None) -> str:
-    """The source of a store or data set: as `given`, else as its manifest says, else told by the range of its ids.
+def source_of(place: Path, given: str | None) -> str:
+    """The source of a store or data set: as `given`, else as a store's manifest says, else that of a released one.
 
-    Raises EcgqaError for questions that ecgqa made and that are not in a store: their ECGs may be anybody's.
+    Raises EcgqaError for other questions: their ECGs may be anybody's.
     """
     if given is not None:
         return given
+    folder = place if place.is_dir() else place.parent
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -63,12 +64,13 @@ def source_of(folder: Path, ecg_ids: list[int], given: str | None) -> str:
     source = manifest.get("inputs", {}).get("source") if manifest.get("kind") == "store" else None
     if isinstance(source, str):
         return source
-    if manifest.get("kind") in (None, "mapped questions"):
-        from ecgqa.questions.record_paths import kind_of_ids
+    from ecgqa.questions.releases import source_of_release
 
-        return kind_of_ids(ecg_ids)
+    released = source_of_release(folder)
+    if released is not None and manifest.get("kind") != "question dataset":
+        return released
     raise EcgqaError(
-        f"{folder} does not say where its ECGs come from",
+        f"{place} does not say where its ECGs come from",
         expected="--source, as it decides the licence: ptbxl, mimic-iv-ecg, synthetic, or a name of your own",
         fix="add --source, or export the store made from these questions",
     )

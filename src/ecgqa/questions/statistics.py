@@ -10,7 +10,7 @@ from typing import Any, Final
 import polars as pl
 
 from ecgqa.errors import EcgqaError
-from ecgqa.records import NONE, Split, Value, Version
+from ecgqa.records import NONE, AttributeType, Split, Value, Version
 
 N_PAIRS: Final = 20
 """Pairs of labels that are listed, the most frequent ones."""
@@ -190,10 +190,12 @@ def _answers(once: pl.DataFrame) -> tuple[TemplateAnswers, ...]:
         "n", "answer", descending=[True, False]
     ).iter_rows():
         labels.setdefault((template_id, question_type, attribute_type), []).append((label, n))
-    return tuple(
-        TemplateAnswers(*row, dict(labels[row[:3]]).get(NONE, 0), tuple(labels[row[:3]]))  # type: ignore[index]
-        for row in totals.iter_rows()
-    )
+    found = []
+    for template_id, question_type, attribute_type, n in totals.iter_rows():
+        answers = labels[template_id, question_type, attribute_type]
+        none = dict(answers).get(NONE, 0)
+        found.append(TemplateAnswers(template_id, question_type, attribute_type, n, none, tuple(answers)))
+    return tuple(found)
 
 
 def _spread(numbers: pl.Series) -> Spread:
@@ -223,8 +225,12 @@ def _pairs(labelled: pl.DataFrame) -> tuple[Pair, ...]:
 
 
 def _attribute_pairs(attributes: pl.DataFrame, ecg_ids: pl.Series) -> tuple[Pair, ...]:
+    """What ECGs show together. Numeric features are left out, as every ECG has them; so is "none of ..."."""
     shown = attributes.filter(
-        pl.col("value").cast(pl.String) == Value.YES.value, pl.col("ecg_id").is_in(ecg_ids.unique().implode())
+        pl.col("value").cast(pl.String) == Value.YES.value,
+        pl.col("attribute_type").cast(pl.String) != AttributeType.NUMERIC_FEATURE.value,
+        ~pl.col("attribute").str.starts_with(f"{NONE} of"),
+        pl.col("ecg_id").is_in(ecg_ids.unique().implode()),
     )
     by_ecg = shown.group_by("ecg_id").agg(pl.col("attribute").unique())
     return _pairs(by_ecg.select(of="ecg_id", label="attribute"))
