@@ -225,11 +225,11 @@ def _pairs(labelled: pl.DataFrame) -> tuple[Pair, ...]:
 
 
 def _attribute_pairs(attributes: pl.DataFrame, ecg_ids: pl.Series) -> tuple[Pair, ...]:
-    """What ECGs show together. Numeric features are left out, as every ECG has them; so is "none of ..."."""
+    """What ECGs show together; numeric features, which every ECG has, "none of ..." and "any kind of ..." left out."""
     shown = attributes.filter(
         pl.col("value").cast(pl.String) == Value.YES.value,
         pl.col("attribute_type").cast(pl.String) != AttributeType.NUMERIC_FEATURE.value,
-        ~pl.col("attribute").str.starts_with(f"{NONE} of"),
+        ~pl.col("attribute").str.contains(f"^({NONE} of|any kind of) "),
         pl.col("ecg_id").is_in(ecg_ids.unique().implode()),
     )
     by_ecg = shown.group_by("ecg_id").agg(pl.col("attribute").unique())
