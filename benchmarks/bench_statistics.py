@@ -1,7 +1,8 @@
 """How long does it take to count a question set of 400,000 questions for `ecgqa stats`?
 
 The reference counts the same main tables with dictionaries, row by row: kinds by split, answers by template, questions
-per ECG, words, pairs of labels. Both run here, one after the other, on one set of made-up questions. Prints one JSON line.
+per ECG, words, pairs of labels. Both run here, one after the other, on one set of made-up questions. Prints one JSON
+line.
 
 Usage: python benchmarks/bench_statistics.py [--questions 400000] [--ecgs 16000] [--check]
 """
