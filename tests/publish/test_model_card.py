@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ecgqa.cli.main import main
+from ecgqa.training.recipe import load_recipe
 from ecgqa.training.run import train
 from support.tiny_recipe import tiny_recipe
 from support.tiny_store import build_tiny_store
@@ -23,6 +24,9 @@ def test_card_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert manifest["inputs"]["store"][:16] in card
     assert f"{manifest['best']['em_candidates']:.4f}" in card
     assert "not for clinical use" in card and "ecgqa score --out" in card
+    again = load_recipe(run / "recipe.json")  # as the card says
+    assert again.identity() == load_recipe(run / "recipe.json", {"data.store": "elsewhere"}).identity()
+    assert again.run.steps == 2
 
     assert main(["predict", str(run), str(store), "--split", "test", "--out", str(tmp_path / "p.parquet")]) == 0
     scores = tmp_path / "scores.json"

@@ -31,6 +31,7 @@ def model_card(run: str | Path, *, scores: str | Path | None = None) -> Path:
         raise EcgqaError(f"{folder} holds no finished run", fix="ecgqa train with the same recipe goes on")
     recipe = _read(folder / TRAINING.file)
     model = _read(folder / "model.json")
+    objective = recipe.get("objective", {}).get("name", "")
     parts = [
         f"# {plain(recipe.get('name', folder.name))}",
         "**Research use only, not for clinical use.** The model does not know when an ECG is unlike those it has seen, "
@@ -41,9 +42,9 @@ def model_card(run: str | Path, *, scores: str | Path | None = None) -> Path:
         _data(manifest, recipe),
         "## How well it does",
         _validation(manifest),
-        _scores(Path(scores)) if scores else _NO_SCORES,
+        _scores(Path(scores)) if scores else _NO_SCORES.get(objective, _NO_SCORES_ENCODER),
         "## What it cannot do",
-        f"- {_BOUNDS.get(recipe.get('objective', {}).get('name', ''), _BOUND_ENCODER)}\n"
+        f"- {_BOUNDS.get(objective, _BOUND_ENCODER)}\n"
         "- What counts as right follows the statements of the records, mistakes included.\n"
         "- Age, sex, device and hospital of the training ECGs bound what it has seen; how well it does on others is "
         "measured nowhere in this folder.",
@@ -63,10 +64,13 @@ _BOUNDS: Final = {
 }
 _BOUND_ENCODER: Final = "It answers nothing by itself: it is a start for models that do."
 
-_NO_SCORES: Final = (
-    "Scores on test questions are not part of a training run: `ecgqa predict`, then `ecgqa score --out scores.json`, "
-    "then `ecgqa card RUN --scores scores.json` puts them here, beside those of the baselines."
-)
+_NO_SCORES: Final = {
+    "question_answering": "Scores on test questions are not part of a training run: `ecgqa predict`, then `ecgqa score "
+    "--out scores.json`, then `ecgqa card RUN --scores scores.json` puts them here, beside those of the baselines.",
+    "classification": "Scores on test items are not part of a training run: `ecgqa findings predict`, then `ecgqa "
+    "findings score`.",
+}
+_NO_SCORES_ENCODER: Final = "What its features are worth is told by `ecgqa probe`, beside an untrained encoder."
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -98,7 +102,8 @@ def _data(manifest: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
     started = f"the weights with digest {inputs['start_from'][:16]}" if "start_from" in inputs else "random weights"
     rows = [
         ("store, by digest", str(inputs.get("store", ""))[:16]),
-        ("split and wording", f"{data.get('train_split')}, {data.get('version') or 'all wordings'}"),
+        ("split", str(data.get("train_split"))),
+        ("wording", data.get("version") or ""),
         ("training items", f"{counts['training_items']:,}"),
         ("updates", f"{counts['updates']:,} of {recipe.get('run', {}).get('batch_size')} items; {manifest['stopped']}"),
         ("started from", started),
