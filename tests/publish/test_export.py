@@ -13,6 +13,7 @@ import yaml
 
 from ecgqa.artefacts import digest_file
 from ecgqa.cli.main import main
+from ecgqa.publish import export_hugging_face, hugging_face
 from ecgqa.records import QUESTIONS
 from ecgqa.store import open_store
 from ecgqa.tables import write_table
@@ -63,6 +64,20 @@ def test_the_ecgs_come_back_bit_by_bit(store: Path, folder: Path):
     for row in ecgs.iter_rows(named=True):
         signal = np.frombuffer(row["signal"], "<i2").reshape(12, row["n_samples"])
         assert np.array_equal(signal, opened.signals[row_of[row["ecg_id"]]])
+
+
+def test_many_ecgs_are_spread_over_files_that_say_how_many_they_are(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(hugging_face, "_ECGS_PER_FILE", 3)
+    folder = export_hugging_face(store, tmp_path / "many", signals=True, source="synthetic")
+    rows = {path.name: pl.read_parquet(path).height for path in sorted((folder / "ecgs").glob("train-*"))}
+    n = sum(rows.values())
+    n_files = -(-n // 3)
+    assert list(rows) == [f"train-{place:05}-of-{n_files:05}.parquet" for place in range(n_files)]
+    assert list(rows.values())[:-1] == [3] * (n_files - 1) and n_files > 2
+    ids = pl.read_parquet(folder / "ecgs" / "*.parquet")["ecg_id"]
+    assert ids.n_unique() == len(ids) == open_store(store).n_ecgs
 
 
 @pytest.mark.skipif(find_spec("datasets") is None, reason="datasets is not installed")
