@@ -13,6 +13,7 @@ from ecgqa.errors import EcgqaError
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Start here": {
         "demo": ("ecgqa.cli.demo:demo", "the whole journey in small, offline, ending with a report"),
+        "doctor": ("ecgqa.cli.doctor:doctor", "what is installed and at hand, and how to get the rest"),
     },
     "Data": {
         "fetch": ("ecgqa.cli.fetch:fetch", "download PTB-XL, MIMIC-IV-ECG or the released questions"),
@@ -21,10 +22,13 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "questions build": ("ecgqa.cli.questions:build", "attribute table -> questions in the published layout"),
         "questions check": ("ecgqa.cli.questions:check", "report everything wrong with a question data set"),
         "questions diff": ("ecgqa.cli.questions:diff", "answer released questions from our attributes, and compare"),
+        "stats": ("ecgqa.cli.stats:stats", "what a question set holds, and what its splits share"),
         "map": ("ecgqa.cli.map:map_questions", "add the path of each ECG to published questions"),
         "plot": ("ecgqa.cli.plot:plot", "draw an ECG on its grid, true to size"),
         "store build": ("ecgqa.cli.store:build", "ECGs + questions -> training store"),
         "store info": ("ecgqa.cli.store:info", "what a store holds"),
+        "export hf": ("ecgqa.cli.export:hf", "a Hugging Face datasets folder with its data card"),
+        "export croissant": ("ecgqa.cli.export:croissant", "Croissant metadata beside a question table"),
     },
     "Models": {
         "train": ("ecgqa.cli.train:train", "train a model by a recipe"),
@@ -33,6 +37,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "checkpoint import": ("ecgqa.cli.checkpoint:import_", "a checkpoint of the original -> a folder like a run's"),
         "checkpoint export": ("ecgqa.cli.checkpoint:export", "a run -> a checkpoint in the original's layout"),
         "checkpoint info": ("ecgqa.cli.checkpoint:info", "what a file or folder of weights holds"),
+        "card": ("ecgqa.cli.card:card", "a model card of a finished run"),
         "baselines": ("ecgqa.cli.baselines:baselines", "chance, majority and question-only answers as prediction rows"),
         "findings items": ("ecgqa.cli.findings:items", "what a store's questions say of single ECGs"),
         "findings predict": ("ecgqa.cli.findings:predict", "what a trained classifier finds on ECGs"),

@@ -1,4 +1,4 @@
-"""Score tables for the terminal."""
+"""Tables of scores and statistics for the terminal."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from ecgqa.evaluation.wording import DISCLAIMER, group_name, number, p_value, si
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+    from ecgqa.questions.statistics import QuestionStatistics
 
 SHOWN = ("em_candidates", "em_set", "option_f1_micro", "auroc_macro", "auprc_macro")
 
@@ -154,3 +156,54 @@ def _console() -> Console:
 
     console = Console()
     return console if console.is_terminal else Console(width=160)
+
+
+def print_statistics(counted: QuestionStatistics) -> None:
+    """The statistics of a question set: counts by kind and part, answers, reuse, texts, pairs of labels, leaks."""
+    console = _console()
+    patients = "" if counted.n_patients is None else f" of {counted.n_patients:,} patients"
+    console.print(
+        f"[bold]{counted.n_questions:,} questions[/bold] ({counted.n_samples:,} samples) about "
+        f"{counted.n_ecgs:,} ECGs{patients}"
+    )
+    parts = [f"{split} {version}" for version, split in counted.parts]
+    for title, counts in (
+        ("question type", counted.question_types),
+        ("attribute type", counted.attribute_types),
+        ("labels right at once", counted.n_answers),
+    ):
+        table = _table(title, ["all", *parts])
+        for count in counts:
+            table.add_row(group_name(count.name), f"{count.n:,}", *(f"{n:,}" for n in count.by_part))
+        console.print(table)
+    table = _table("template", ["questions", "none", "answers", "most frequent answers"])
+    for template in counted.answers:
+        top = ", ".join(f"{label} {number(n / template.n)}" for label, n in template.answers[:3])
+        name = f"{template.template_id} {group_name(template.question_type)}"
+        table.add_row(
+            name, f"{template.n:,}", number(template.n_none / template.n), str(len(template.answers)), _plain(top)
+        )
+    console.print(table)
+    table = _table("", ["n", "mean", "least", "5 %", "25 %", "median", "75 %", "95 %", "most"])
+    for name, spread in [
+        *((f"questions per ECG, {split}", spread) for split, spread in counted.ecg_reuse.items()),
+        *((f"words, {version}", spread) for version, spread in counted.words.items()),
+    ]:
+        table.add_row(name, f"{spread.n:,}", *(f"{value:,.4g}" for value in (spread.mean, *spread.quantiles)))
+    console.print(table)
+    for title, pairs in (("right together", counted.answer_pairs), ("on one ECG", counted.attribute_pairs)):
+        if pairs:
+            table = _table(title, ["n", "either has both"])
+            for pair in pairs[:10]:
+                table.add_row(_plain(f"{pair.first} + {pair.second}"), f"{pair.n:,}", number(pair.jaccard))
+            console.print(table)
+    if counted.shared:
+        table = _table("in two splits", ["shared", "of", "percent"])
+        for shared in counted.shared:
+            name = f"{shared.what}: {shared.second} in {shared.first}"
+            table.add_row(name, f"{shared.n:,}", f"{shared.n_second:,}", number(shared.n / shared.n_second))
+        console.print(table)
+    console.print(
+        "[dim]shares in percent; no ECG and no patient may be in two splits, no paraphrase of test in train. "
+        f"{DISCLAIMER}[/dim]"
+    )

@@ -198,7 +198,8 @@ def read_recipe(source: str | Path) -> dict[str, Any]:
         raise EcgqaError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise EcgqaError(f"{path} is no recipe", expected=f"the sections model, objective, {', '.join(SECTIONS)}")
-    values.pop("inputs", None)  # recipe.json of a run folder says what it was made from, too
+    for own in ("inputs", "identity"):  # recipe.json of a run folder says what it is a run of, too
+        values.pop(own, None)
     values.setdefault("name", path.stem)
     return values
 

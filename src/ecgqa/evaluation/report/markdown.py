@@ -72,6 +72,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(line) + " |" for line in (head, ruler, *rows)]
 
 
+def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A pipe table of any texts, to the left."""
+    lines = table([plain(name) for name in head], [[plain(cell) for cell in row] for row in rows])
+    return "\n".join([lines[0], "|" + " :-- |" * len(head), *lines[2:]])
+
+
 def plain(value: object) -> str:
     """Text that Markdown shows as it is: no markup, no HTML, no line breaks, no column breaks."""
     shown = "".join(letter if letter.isprintable() else " " for letter in str(value))

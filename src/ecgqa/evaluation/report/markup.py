@@ -2,11 +2,50 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from html import escape
+from importlib.resources import files
 from typing import Any
 
-from ecgqa.evaluation.wording import number, span
+from ecgqa import __version__
+from ecgqa.evaluation.wording import DISCLAIMER, number, span
+
+_OPEN_FOR_PRINT = "addEventListener('beforeprint',()=>document.querySelectorAll('details').forEach(d=>{d.open=true}))"
+
+
+def document(
+    title: str,
+    lead: str,
+    sections: Sequence[str],
+    navigation: Sequence[tuple[str, str]],
+    *,
+    headline: str = "",
+    ending: str = "",
+) -> str:
+    """A whole page that needs nothing but itself: its content security policy forbids every request.
+
+    sections: finished HTML; navigation: (id, title) of the sections, those that are not there being left out;
+    headline: HTML below the title; ending: what the last line says of the numbers.
+    """
+    content = "".join(sections)
+    links = "".join(f'<a href="#{name}">{text(shown)}</a>' for name, shown in navigation if f'id="{name}"' in content)
+    digest = base64.b64encode(hashlib.sha256(_OPEN_FOR_PRINT.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    style = files("ecgqa.evaluation.report").joinpath("style.css").read_text(encoding="utf-8")
+    made = f"Made by ecgqa {text(__version__)}" + (f"; {text(ending)}" if ending else "")
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}"><meta name="referrer" content="no-referrer">
+<title>{text(title)}</title><link rel="icon" href="data:,"><style>{style}</style></head>
+<body><header><h1>{text(title)}</h1><p class="soft">{text(lead)}</p>
+<p class="notice">{DISCLAIMER}</p>{headline}
+<nav aria-label="Sections">{links}</nav></header>
+<main>{content}</main>
+<footer><p>{DISCLAIMER} {made}.</p>
+</footer><script>{_OPEN_FOR_PRINT}</script></body></html>
+"""
 
 
 def text(value: object) -> str:

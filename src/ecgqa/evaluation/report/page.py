@@ -1,21 +1,16 @@
-"""The report as one HTML page that needs nothing but itself."""
+"""The report on predictions as one HTML page."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from importlib.resources import files
 from typing import Any
 
-from ecgqa import __version__
 from ecgqa.evaluation.baselines import BASELINES
 from ecgqa.evaluation.metrics import METRICS
 from ecgqa.evaluation.report import sections
 from ecgqa.evaluation.report.findings import Example, Findings
-from ecgqa.evaluation.report.markup import paragraph, plain, section, table, text
-from ecgqa.evaluation.wording import DISCLAIMER, group_name
+from ecgqa.evaluation.report.markup import document, paragraph, plain, section, table, text
+from ecgqa.evaluation.wording import group_name
 
-_OPEN_FOR_PRINT = "addEventListener('beforeprint',()=>document.querySelectorAll('details').forEach(d=>{d.open=true}))"
 NAVIGATION = (
     ("leaderboard", "All runs"), ("types", "Question types"), ("tests", "Paired tests"), ("attributes", "Attributes"),
     ("templates", "Templates"), ("verify", "Verify"), ("calibration", "Calibration"), ("outcomes", "Outcomes"),
@@ -24,7 +19,7 @@ NAVIGATION = (
 
 
 def page(findings: Findings) -> str:
-    """The whole page. Its content security policy forbids every request, so what it shows is all in it."""
+    """The whole page."""
     body = [
         sections.leaderboard(findings),
         sections.by_group(
@@ -50,27 +45,15 @@ def page(findings: Findings) -> str:
         _scored(findings),
         _definitions(),
     ]  # fmt: skip
-    content = "".join(body)
-    links = "".join(f'<a href="#{name}">{title}</a>' for name, title in NAVIGATION if f'id="{name}"' in content)
-    digest = base64.b64encode(hashlib.sha256(_OPEN_FOR_PRINT.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    style = files("ecgqa.evaluation.report").joinpath("style.css").read_text(encoding="utf-8")
     about = findings.scores.about
     lead = (
         f"{about['n_questions']:,} questions about {about['n_ecgs']:,} ECGs; {_listed(about['splits'])} split, "
         f"{_listed(about['versions'])} wording, subset: {about['subset']}"
     )
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{policy}"><meta name="referrer" content="no-referrer">
-<title>{text(findings.title)}</title><link rel="icon" href="data:,"><style>{style}</style></head>
-<body><header><h1>{text(findings.title)}</h1><p class="soft">{text(lead)}</p>
-<p class="notice">{DISCLAIMER}</p>{sections.headline(findings)}
-<nav aria-label="Sections">{links}</nav></header>
-<main>{content}</main>
-<footer><p>{DISCLAIMER} Made by ecgqa {text(__version__)}; its numbers are in scores.json beside it.</p>
-</footer><script>{_OPEN_FOR_PRINT}</script></body></html>
-"""
+    return document(
+        findings.title, lead, body, NAVIGATION, headline=sections.headline(findings),
+        ending="its numbers are in scores.json beside it",
+    )  # fmt: skip
 
 
 def _examples(findings: Findings) -> str:

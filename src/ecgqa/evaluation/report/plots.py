@@ -152,3 +152,25 @@ def share_bar(parts: Sequence[tuple[str, str, int]], label: str) -> str:
         )
         at += width
     return f'<svg class="bar" width="100%" height="14" role="img" aria-label="{escape(label)}">{"".join(drawn)}</svg>'
+
+
+def bar_rows(rows: Sequence[tuple[str, str, Sequence[tuple[int, str, int]]]], label: str) -> str:
+    """Stacked counts on a common scale, one row per group: (name, note, parts); a part is (series, name, count)."""
+    most = max((sum(count for _, _, count in parts) for _, _, parts in rows), default=0) or 1
+    body = []
+    for name, note, parts in rows:
+        at, drawn = 0.0, []
+        for series, part, count in parts:
+            width = 100 * count / most
+            drawn.append(
+                f'<rect class="s{series}" x="{at:.3f}%" width="{width:.3f}%" height="14">'
+                f"<title>{escape(f'{name}, {part}: {count:,}')}</title></rect>"
+            )
+            at += width
+        total = sum(count for _, _, count in parts)
+        body.append(
+            f'<div class="row"><div class="lab">{escape(name)}<small>{escape(note)}</small></div>'
+            f'<svg height="14" width="100%" role="img" aria-label="{escape(f"{name}: {total:,}")}">{"".join(drawn)}'
+            f'</svg><div class="val" aria-hidden="true">{total:,}</div></div>'
+        )
+    return f'<div class="dots" role="group" aria-label="{escape(label)}">{"".join(body)}</div>'
