@@ -45,6 +45,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "findings score": ("ecgqa.cli.findings:score", "findings -> accuracy, AUROC, AUPRC per attribute"),
         "compare": ("ecgqa.cli.compare:compare", "paired test between two runs"),
         "report": ("ecgqa.cli.report:report", "tables, JSON, Markdown and one HTML page"),
+        "explore": ("ecgqa.cli.explore:explore", "a local web page: traces, questions and answers side by side"),
     },
 }
 
@@ -110,6 +111,7 @@ def _guarded(action: Callable[[], int]) -> int:
     except ModuleNotFoundError as error:
         extra = {"torch": "train", "tokenizers": "train", "safetensors": "train", "matplotlib": "plot"}
         extra |= {"inspect_ai": "llm", "openai": "llm"}
+        extra |= {"starlette": "explore", "uvicorn": "explore", "python_multipart": "explore"}
         package = (error.name or "").split(".")[0]
         if package not in extra:
             return _fail(error)

@@ -175,6 +175,8 @@ def _gathered(function: Callable[..., Any], words: list[str]) -> list[str]:
         return words
     plain, options = _plain_and_options(words)
     many = plain[len(positionals) - 1 :]
+    if len(plain) == len(positionals) - 1 and not any(word.startswith("--config") for word in options):
+        return [*plain, "[]", *options]  # none at all: the command says what it makes of that
     if not many or (len(many) == 1 and many[0].startswith("[")):
         return [*plain, *options]
     return [*plain[: len(positionals) - 1], json.dumps(many), *options]

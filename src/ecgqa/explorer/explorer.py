@@ -1,0 +1,147 @@
+"""Everything that the page shows, held together: questions, runs, ECGs, scores, uploads and the reader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ecgqa.errors import EcgqaError
+from ecgqa.explorer.asking import Asking, make_asking
+from ecgqa.explorer.catalogue import Catalogue
+from ecgqa.explorer.ecgs import Ecgs, Trace
+from ecgqa.explorer.filters import Filters, number
+from ecgqa.explorer.results import Results
+from ecgqa.explorer.runs import Runs
+from ecgqa.explorer.statistics import statistics
+from ecgqa.explorer.uploads import Uploads
+from ecgqa.records import ATTRIBUTES, FINDINGS, options_of
+from ecgqa.store.open import Store, open_store
+from ecgqa.tables import read_table
+
+MOST_OTHERS = 500
+"""Other questions about the same ECG that one page lists."""
+
+
+class Explorer:
+    """A store and its predictions, opened for looking at; `close` it when done."""
+
+    def __init__(
+        self,
+        store: Store,
+        predictions: pl.DataFrame | None = None,
+        *,
+        attributes: pl.DataFrame | None = None,
+        findings: pl.DataFrame | None = None,
+        asking: Asking | None = None,
+    ) -> None:
+        self.store = store
+        self.catalogue = Catalogue(store)
+        self.ecgs = Ecgs(store, attributes, findings)
+        self.uploads = Uploads()
+        self.asking = asking or Asking(None)
+        self.results = Results(self.catalogue, predictions)
+        self.run_names: list[str] = []
+        if predictions is not None:
+            self.run_names = [str(name) for name in predictions["run"].unique(maintain_order=True)]
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="runs")
+        self._runs = self._worker.submit(Runs, self.catalogue.frame, predictions)
+
+    def close(self) -> None:
+        """Stop working in the background."""
+        self._worker.shutdown(wait=False, cancel_futures=True)
+        self.results.close()
+
+    def runs(self, *, wait: bool) -> Runs | None:
+        """The runs joined with the questions; None if that is not done yet and `wait` is false."""
+        return self._runs.result() if wait or self._runs.done() else None
+
+    def question(self, split: str, version: str, sample_id: int, filters: Filters) -> dict[str, Any]:
+        """All that is known of one question, and what stands before and after it where `filters` pass."""
+        row = self.catalogue.row_of(split, version, sample_id)
+        if row is None:
+            raise EcgqaError(
+                f"this store has no question {split[:20]}/{version[:20]}/{sample_id}",
+                fix="go back to the list of questions",
+            )
+        runs = self.runs(wait=True)
+        assert runs is not None
+        found = self.catalogue.frame.row(row, named=True)
+        rows = self.catalogue.find(filters, runs)
+        place = int(np.searchsorted(rows, row))
+        inside = place < len(rows) and rows[place] == row
+        after = place + 1 if inside else place
+        return {
+            "question": {name: found[name] for name in found if name != "ecg_row"},
+            "options": options_of(found["candidates"]),
+            "replies": [{"run": name, "reply": run.reply(row)} for name, run in runs.runs.items()],
+            "ecgs": [self.ecg(ecg_row, but=row) for ecg_row in found["ecg_row"]],
+            "place": {
+                "index": place if inside else None,
+                "total": len(rows),
+                "previous": self.catalogue.key(int(rows[place - 1])) if place else None,
+                "next": self.catalogue.key(int(rows[after])) if after < len(rows) else None,
+            },
+        }
+
+    def ecg(self, ecg_row: int, but: int | None = None) -> dict[str, Any]:
+        """Record, attributes, findings, report and the (other) questions of an ECG."""
+        record = self.ecgs.record(ecg_row)
+        others = self.catalogue.of_ecg(ecg_row)
+        others = others[others != but]
+        runs = self.runs(wait=False)
+        shown = others[:MOST_OTHERS]
+        return {
+            "record": record,
+            "trace": self.ecgs.trace(ecg_row).about(),
+            **self.ecgs.known(ecg_row),
+            "others": {
+                "total": len(others),
+                "questions": self.catalogue.briefs(shown),
+                "marks": None if runs is None else runs.marks(shown),
+            },
+        }
+
+    def ask(self, keys: Sequence[str], question: str) -> dict[str, Any]:
+        """Put a question to the reader about one or two ECGs, by row or by the key of an upload."""
+        ecgs: list[tuple[Trace, int | None]] = []
+        for key in keys:
+            if len(key) == 32:
+                ecgs.append((self.uploads.trace(key), None))
+            else:
+                row = number(key, "ECG row")
+                ecgs.append((self.ecgs.trace(row), int(self.ecgs.record(row)["ecg_id"])))
+        return asdict(self.asking.ask(ecgs, question))
+
+    @cached_property
+    def statistics(self) -> dict[str, Any]:
+        return statistics(self.catalogue)
+
+
+def open_explorer(
+    store: Path,
+    predictions: Sequence[Path] = (),
+    *,
+    attributes: Path | None = None,
+    findings: Path | None = None,
+    run: Path | None = None,
+) -> Explorer:
+    """An explorer over files on disk; raises EcgqaError where one of them is not what it should be."""
+    from ecgqa.evaluation.load import load_predictions
+
+    opened = open_store(store)
+    if attributes is not None and attributes.is_dir():
+        attributes = attributes / "attributes.parquet"
+    return Explorer(
+        opened,
+        load_predictions(predictions) if predictions else None,
+        attributes=None if attributes is None else read_table(attributes, ATTRIBUTES),
+        findings=None if findings is None else read_table(findings, FINDINGS),
+        asking=make_asking(opened, findings, run),
+    )
