@@ -38,6 +38,7 @@ def explore(
     from ecgqa.explorer.serve import address, bind, new_token, serve
 
     explorer = open_explorer(store, predictions, attributes=attributes, findings=findings, run=run)
+    explorer.check()
     listener = bind(host, port)
     token = new_token(host)
     shown = address(listener, host, token)

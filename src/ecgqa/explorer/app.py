@@ -212,11 +212,14 @@ def stats(explorer: Explorer, request: Request) -> dict[str, Any]:
 async def upload(explorer: Explorer, request: Request) -> dict[str, Any]:
     """Take the files of one ECG (multipart fields `file`, and `fs_hz` for a CSV without times)."""
     try:
-        async with asyncio.timeout(UPLOAD_TIMEOUT_S):
-            async with request.form(max_files=2, max_fields=2, max_part_size=1024) as form:
-                given = [value for value in form.getlist("file") if isinstance(value, UploadFile)]
-                contents = {file.filename or "": await file.read() for file in given}
-                rate = str(form.get("fs_hz") or "")
+        async with (
+            asyncio.timeout(UPLOAD_TIMEOUT_S),
+            explorer.uploads.slots,
+            request.form(max_files=2, max_fields=2, max_part_size=1024) as form,
+        ):
+            given = [value for value in form.getlist("file") if isinstance(value, UploadFile)]
+            contents = {file.filename or "": await file.read() for file in given}
+            rate = str(form.get("fs_hz") or "")
     except TimeoutError:
         raise HTTPException(408, "the upload took too long") from None
     try:

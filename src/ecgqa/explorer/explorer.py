@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -61,6 +62,11 @@ class Explorer:
     def runs(self, *, wait: bool) -> Runs | None:
         """The runs joined with the questions; None if that is not done yet and `wait` is false."""
         return self._runs.result() if wait or self._runs.done() else None
+
+    def check(self, patience_s: float = 1.0) -> None:
+        """Raise EcgqaError if the predictions turn out, within a moment, not to fit the questions."""
+        with suppress(TimeoutError):
+            self._runs.result(patience_s)
 
     def question(self, split: str, version: str, sample_id: int, filters: Filters) -> dict[str, Any]:
         """All that is known of one question, and what stands before and after it where `filters` pass."""

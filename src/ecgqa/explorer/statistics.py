@@ -27,6 +27,7 @@ def statistics(catalogue: Catalogue) -> dict[str, Any]:
         "question_type": _by_split(frame, "question_type", splits),
         "attribute_type": _by_split(frame, "attribute_type", splits),
         "template": _by_split(frame, "template_id", splits),
+        "templates": _template_names(frame),
         "answer": _answers(catalogue),
         "n_answers": _counted(frame["answer"].list.len().to_list()),
         "reuse": _reuse(catalogue),
@@ -44,6 +45,12 @@ def _by_split(frame: pl.DataFrame, column: str, splits: list[str]) -> list[dict[
         row["n"] += n
         row["by_split"][split] = n
     return list(rows.values())
+
+
+def _template_names(frame: pl.DataFrame) -> dict[str, str]:
+    """What kind of question each template asks."""
+    kinds = frame.select("template_id", pl.col("question_type", "attribute_type").cast(pl.String)).unique("template_id")
+    return {str(number): f"{kind}, {attribute}" for number, kind, attribute in kinds.sort("template_id").iter_rows()}
 
 
 def _answers(catalogue: Catalogue) -> list[dict[str, Any]]:
@@ -65,8 +72,10 @@ def _reuse(catalogue: Catalogue) -> dict[str, Any]:
     names = [str(low) if high - low == 1 else f"{low}-{high - 1}" for low, high in pairwise(_REUSE)]
     names.append(f"{_REUSE[-1]}+")
     asked = times[times > 0]
+    classes = [{"name": name, "n": int(n)} for name, n in zip(names, counts, strict=True)]
+    held = np.flatnonzero(counts)
     return {
-        "classes": [{"name": name, "n": int(n)} for name, n in zip(names, counts, strict=True)],
+        "classes": classes[held[0] : held[-1] + 1] if len(held) else [],
         "median": float(np.median(asked)) if len(asked) else 0.0,
         "most": int(times.max(initial=0)),
     }

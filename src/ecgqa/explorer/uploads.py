@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import tempfile
@@ -21,6 +22,8 @@ MAX_BODY_BYTES: Final = 24 << 20
 MAX_HEADER_BYTES: Final = 64 << 10
 MAX_VALUES: Final = 12 << 20
 """Samples of all channels together that a header may claim: an hour of twelve leads at 290 Hz."""
+MAX_AT_ONCE: Final = 4
+"""Uploads that are received at the same time; the next ones wait."""
 MAX_KEPT: Final = 12
 """Uploads in memory; the one looked at longest ago goes first."""
 _PLAIN_FORMATS: Final = (16, 61, 80, 160, 212, 310, 311, 24, 32)
@@ -35,6 +38,7 @@ class Uploads:
     def __init__(self) -> None:
         self._kept: OrderedDict[str, tuple[str, Ecg]] = OrderedDict()
         self._lock = Lock()
+        self.slots = asyncio.Semaphore(MAX_AT_ONCE)
 
     def add(self, files: dict[str, bytes], fs_hz: float | None = None) -> str:
         """Parse an upload and return its key; raises EcgqaError for whatever is wrong with it.
@@ -91,17 +95,15 @@ def _wfdb(header_name: str, files: dict[str, bytes]) -> Ecg:
     header = parse_header(files[header_name].decode("utf-8-sig", errors="replace"))
     _check(header, signal_name)
     with tempfile.TemporaryDirectory(prefix="ecgqa-upload-") as folder:
-        # Under names of our own where a name could matter: only the signal file is looked up by the header's word.
+        # The header lies under a name of our own; the signal file under its own, which _check found to be the only one.
         (Path(folder) / "upload.hea").write_bytes(files[header_name])
         (Path(folder) / signal_name).write_bytes(files[signal_name])
         try:
             return read_ecg(Path(folder) / "upload", allow_missing_leads=True)
         except EcgqaError as error:
-            raise EcgqaError(
-                *(_without(folder, text) or "" for text in (error.message,)),
-                expected=_without(folder, error.expected),
-                found=_without(folder, error.found),
-            ) from None
+            message = _without(folder, error.message) or ""
+            expected, found, fix = (_without(folder, text) for text in (error.expected, error.found, error.fix))
+            raise EcgqaError(message, expected=expected, found=found, fix=fix) from None
 
 
 def _check(header: Header, signal_name: str) -> None:

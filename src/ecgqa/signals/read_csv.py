@@ -102,13 +102,17 @@ def _per_mv(unit: str, lead: str) -> float:
 
 def _numbers(body: str, separator: str, n_columns: int) -> npt.NDArray[np.float64]:
     """(n_samples, n_columns); NaN where a cell is empty or says so."""
+    lines = body.strip("\n").count("\n") + 1
+    if body.count(separator) != lines * (n_columns - 1):
+        raise EcgqaError(
+            "the lines do not fit the names",
+            expected=f"{n_columns} cells on each of {lines:,} lines",
+            fix="export the table again; a decimal comma or a file cut short would do this",
+        )
     try:
         frame = pl.read_csv(
-            io.BytesIO(body.encode()), has_header=False, separator=separator, quote_char=None,
-            infer_schema=False, new_columns=[str(number) for number in range(n_columns)],
-        )  # fmt: skip
-        if frame.width != n_columns:
-            raise EcgqaError("the lines do not fit the names", expected=f"{n_columns} cells", found=f"{frame.width}")
+            io.BytesIO(body.encode()), has_header=False, separator=separator, quote_char=None, infer_schema=False
+        )
         cells = pl.all().str.strip_chars()
         blank = cells.str.to_lowercase().is_in(["", "nan", "na", "null"])
         frame = frame.select(pl.when(blank).then(None).otherwise(cells).name.keep().cast(pl.Float64))

@@ -65,7 +65,7 @@ function answers(found, overview) {
   const part = h("div", {}, table("Candidates and answers", head, sorted.slice(0, MANY).map(row), "answers"));
   const more = many ? h("button", { type: "button", onclick: () => fill(part, table("Candidates and answers", head, sorted.map(row), "answers")) && more.remove() }, `show all ${number(sorted.length)} candidates`) : null;
   const odd = replies.filter(({ reply }) => reply && (reply.status !== "ok" || reply.raw));
-  return h("section", { class: "card wide", "aria-labelledby": "answers-title" },
+  return h("section", { class: replies.length > 3 ? "card wide" : "card", "aria-labelledby": "answers-title" },
     h("h2", { id: "answers-title" }, "Answers"),
     part, more,
     overview.runs.length ? null : h("p", { class: "soft" }, "No predictions were given. Try: ecgqa explore STORE PREDICTIONS.parquet"),

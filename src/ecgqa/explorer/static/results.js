@@ -103,7 +103,7 @@ function disagreements(found, link) {
 }
 
 function confusion(found, link) {
-  const types = [...new Set(found.confusion.map((row) => row.question_type))];
+  const types = [...new Set(found.confusion.map((row) => row.question_type))].sort((a, b) => b.startsWith("single") - a.startsWith("single"));
   if (!types.length) return null;
   const one = (run, type) => {
     const rows = found.confusion.filter((row) => row.run === run && row.question_type === type);

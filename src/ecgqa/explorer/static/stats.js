@@ -16,7 +16,7 @@ export async function stats({ main, signal }) {
       chart("Question types", found.question_type, found, "question_type", (name) => name.replaceAll("_", " ")),
       chart("Attribute types", found.attribute_type, found, "attribute_type"),
       chart("Right answers", found.answer, found, "answer"),
-      chart("Templates", found.template, found, "template"),
+      chart("Templates", found.template, found, "template", (name) => `${name}: ${found.templates[name].replaceAll("_", " ")}`),
       chart("Answers per question", found.n_answers, found),
       chart(`Questions per ECG (median ${number(found.reuse.median)}, at most ${number(found.reuse.most)})`, found.reuse.classes, found),
       chart("Words per question", found.words, found),
@@ -38,7 +38,7 @@ function chart(title, rows, found, field = null, name = words) {
     const inside = [h("span", { class: "label" }, name(row.name)), h("span", { class: "bars", "aria-hidden": "true" }, bars(row)), h("span", { class: "n" }, number(row.n))];
     return h("li", {}, field ? h("a", { href: `/?${new URLSearchParams({ [field]: row.name })}` }, inside) : h("span", { class: "line" }, inside));
   };
-  return h("section", { class: "card chart", "aria-label": title }, h("h2", {}, title), h("ul", { tabindex: "0" }, rows.map(line)));
+  return h("section", { class: rows.every((row) => row.name.length < 8 && !row.by_split) ? "card chart short" : "card chart", "aria-label": title }, h("h2", {}, title), h("ul", { tabindex: "0" }, rows.map(line)));
 }
 
 function leaks(rows) {

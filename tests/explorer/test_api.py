@@ -1,0 +1,168 @@
+"""Each address answers with what lies in the store and the tables beside it."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import polars as pl
+import pytest
+import requests
+
+from ecgqa.evaluation.load import select
+from ecgqa.evaluation.score import score
+from ecgqa.explorer.explorer import Explorer
+from ecgqa.signals.delineation import delineate
+from ecgqa.store import open_store
+from ecgqa.store.build import build_store
+from support.served import served
+
+
+def get(server: str, path: str, **parameters: object) -> dict:
+    answer = requests.get(f"{server}/api/{path}", params=parameters, timeout=30)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def test_overview(server: str, explorer: Explorer) -> None:
+    found = get(server, "overview")
+    assert (found["n_questions"], found["n_ecgs"]) == (len(explorer.catalogue), explorer.store.n_ecgs)
+    assert found["runs"] == ["chance", "majority_template", "question_only", "patchy"]
+    assert found["has"] == {"attributes": True, "findings": False, "reports": found["has"]["reports"], "reader": False}
+    assert "--findings" in found["reader_missing"]["fix"]
+
+
+def test_pages_of_questions_are_the_whole_list(server: str, explorer: Explorer) -> None:
+    first = get(server, "questions", split="valid")
+    seen = []
+    for page in range(1, -(-first["total"] // first["per_page"]) + 1):
+        seen += get(server, "questions", split="valid", page=page)["questions"]
+    expected = explorer.catalogue.frame.filter(pl.col("split") == "valid")
+    assert [one["sample_id"] for one in seen] == expected["sample_id"].to_list()
+    assert [one["question"] for one in seen] == expected["question"].to_list()
+    assert get(server, "questions", split="valid", page=10_000)["questions"] == []
+
+
+def test_a_question_with_everything_about_it(server: str, explorer: Explorer) -> None:
+    frame = explorer.catalogue.frame
+    row = frame.with_row_index("row").filter(
+        pl.col("split") == "test", pl.col("version") == "paraphrased", pl.col("ecg_id").list.len() == 2
+    )["row"][1]
+    key, expected = explorer.catalogue.key(row), frame.row(row, named=True)
+    found = get(server, "question/{split}/{version}/{sample_id}".format(**key), split="test", version="paraphrased")
+    assert found["question"] == {name: value for name, value in expected.items() if name != "ecg_row"}
+    assert [one["record"]["ecg_id"] for one in found["ecgs"]] == expected["ecg_id"]
+    assert found["place"]["next"]["sample_id"] == explorer.catalogue.key(row + 1)["sample_id"]
+    assert found["place"]["previous"]["sample_id"] == explorer.catalogue.key(row - 1)["sample_id"]
+    replies = {one["run"]: one["reply"] for one in found["replies"]}
+    assert len(replies["chance"]["scores"]) == len(found["options"])
+    attributes = explorer.ecgs.attributes.filter(pl.col("ecg_id") == expected["ecg_id"][0])
+    assert {one["attribute"] for one in found["ecgs"][0]["attributes"]} == set(attributes["attribute"])
+    assert {one["origin"] for one in found["ecgs"][0]["attributes"]} == set(attributes["origin"].cast(pl.String))
+    about = frame.filter(pl.col("ecg_row").list.contains(expected["ecg_row"][1])).height - 1
+    assert found["ecgs"][1]["others"]["total"] == about
+    outside = get(server, "question/{split}/{version}/{sample_id}".format(**key), split="train")
+    assert outside["place"]["index"] is None
+
+
+def test_samples_travel_unchanged(server: str, explorer: Explorer) -> None:
+    answer = requests.get(f"{server}/api/ecg/5/signal", timeout=30)
+    about = json.loads(answer.headers["X-Trace"])
+    samples = np.frombuffer(answer.content, "<i2").reshape(12, about["n_samples"])
+    assert np.array_equal(samples, explorer.store.signals[5])
+    assert about["gain_per_mv"] == explorer.store.records["gain_per_mv"][5].to_list()
+    assert about["fs_hz"] == explorer.store.fs_hz == 500
+
+
+def test_beats_are_those_of_the_delineation(server: str, explorer: Explorer) -> None:
+    found = get(server, "ecg/5/beats")
+    expected = delineate(explorer.ecgs.trace(5).millivolts(), 500)
+    assert found["n_beats"] == expected.n_beats > 3
+    times = [None if sample < 0 else sample / 500 for sample in expected.point("t_offset").tolist()]
+    assert found["consensus"]["t_offset"] == times
+    assert found["by_lead"]["r_peak"]["V2"] == [
+        None if sample < 0 else sample / 500 for sample in expected.point("r_peak", "V2").tolist()
+    ]
+
+
+def test_results_are_those_of_the_report(server: str, explorer: Explorer, predictions: pl.DataFrame) -> None:
+    deadline = time.monotonic() + 60
+    while (answer := requests.get(f"{server}/api/results", timeout=30)).status_code == 202:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    found = answer.json()
+    chosen = select(explorer.catalogue.frame, predictions)
+    expected = score(chosen.questions, chosen.predictions)
+    for run in expected.runs:
+        mine = next(
+            one
+            for one in found["overall"]
+            if (one["run"], one["metric"], one["breakdown"]) == (run, "em_candidates", "overall")
+        )
+        truth = expected.row(run, "em_candidates")
+        assert (mine["value"], mine["low"], mine["high"]) == (truth["value"], truth["low"], truth["high"])
+    assert found["confusion"] == expected.confusion.to_dicts()
+    # One click from a cell of the confusion table stands exactly its questions.
+    for cell in [one for one in found["confusion"] if one["run"] == "patchy"][:12]:
+        if cell["given"] == "(failed)":  # counted as failed, since no row says what was answered
+            continue
+        listed = get(
+            server, "questions", run=cell["run"], given=cell["given"], answer=cell["right"],
+            question_type=cell["question_type"],
+        )  # fmt: skip
+        assert listed["total"] == cell["n_questions"], cell
+    pair = next(one for one in found["pairs"] if one["n"])
+    listed = get(server, "questions", agreement="pair", right=pair["right"], wrong=pair["wrong"])
+    assert listed["total"] == pair["n"]
+    assert set(listed["marks"][0]) <= {-1, 0, 1}
+
+
+def test_statistics_count_everything(server: str, explorer: Explorer) -> None:
+    found = get(server, "stats")
+    n = len(explorer.catalogue)
+    for name in ("question_type", "attribute_type", "template", "n_answers", "words"):
+        assert sum(row["n"] for row in found[name]) == n, name
+    assert sum(row["n"] for row in found["reuse"]["classes"]) == explorer.store.n_ecgs
+    assert all(row["ecgs"] == row["patients"] == 0 for row in found["leaks"]) and len(found["leaks"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("ecg/999999", "rows 0 to"),
+        ("ecg/-1", "no number"),
+        ("ecg/5/signals", "nothing at this address"),
+        ("ecg/99999?by=id", "no ECG 99999"),
+        ("question/test/template/abc", "no number"),
+        ("question/nowhere/template/1", "no question nowhere"),
+        ("questions?agreement=pair&right=chance&wrong=nobody", "no run"),
+        ("questions?page=x", "no number"),
+        ("results?split=nowhere", "no split"),
+        ("results?split=train", "no run has predictions of train"),
+        ("ecg/" + "a" * 32, "no longer kept"),
+    ],
+)
+def test_errors_say_what_is_wrong(server: str, path: str, told: str) -> None:
+    for _ in range(50):
+        answer = requests.get(f"{server}/api/{path}", timeout=30)
+        if answer.status_code != 202:
+            break
+        time.sleep(0.1)
+    assert answer.status_code == 404
+    found = answer.json()
+    assert told in f"{found['error']} {found['expected']}"
+    assert "Traceback" not in answer.text
+
+
+def test_a_store_without_predictions_and_questions(bare: Explorer, tmp_path, exhibit) -> None:
+    ecgs = build_store(tmp_path / "ecgs", records_root=exhibit.cohort, ecgs=[1, 2, 3])
+    alone = Explorer(open_store(ecgs))
+    with served(bare) as one, served(alone) as two:
+        assert get(one.rstrip("/"), "questions")["runs"] == []
+        answer = requests.get(f"{one}api/results", timeout=30)
+        assert answer.status_code == 404 and "ecgqa predict" in answer.json()["fix"]
+        assert get(two.rstrip("/"), "questions")["total"] == 0
+        assert get(two.rstrip("/"), "stats")["n_questions"] == 0
+        assert get(two.rstrip("/"), "ecg/2")["record"]["ecg_id"] == 3
+    alone.close()
