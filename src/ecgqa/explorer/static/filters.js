@@ -48,8 +48,9 @@ export class FilterPanel {
     );
   }
 
+  // Changes start from the address, not from what is shown: the answer to the change before may still be on its way.
   set(name, value) {
-    const next = new URLSearchParams(this.parameters);
+    const next = filtersOf(location.search);
     if (value) next.set(name, value);
     else next.delete(name);
     return next;
@@ -108,7 +109,7 @@ export class FilterPanel {
   }
 
   toggle(name, value, on) {
-    const next = new URLSearchParams(this.parameters);
+    const next = filtersOf(location.search);
     const values = next.getAll(name).filter((one) => one !== value);
     next.delete(name);
     for (const one of on ? [...values, value] : values) next.append(name, one);
