@@ -24,6 +24,19 @@ SMALL: dict[str, dict[str, Any]] = {
     "ecg_transformer": TRANSFORMER | ECG | {"max_text_tokens": 20},
     "blind_transformer": TRANSFORMER | {"max_text_tokens": 20},
     "deaf_transformer": TRANSFORMER | ECG,
+    "m3ae_qa": TRANSFORMER
+    | ECG
+    | {
+        "text_layers": 1,
+        "text_width": 12,
+        "text_feedforward": 24,
+        "text_heads": 2,
+        "fusion_layers": 2,
+        "fusion_width": 16,
+        "fusion_heads": 2,
+        "max_text_tokens": 20,
+        **{f"{part}dropout": 0.0 for part in ("", "attention_", "text_", "fusion_")},
+    },
     "resnet_lstm": {
         "stem_channels": 8,
         "planes": [4, 8],
@@ -101,9 +114,10 @@ def test_a_row_gives_alone_what_it_gives_among_others(name: str, kind: str) -> N
         torch.testing.assert_close(together[row : row + 1], model(row_alone(batch, row)), atol=2e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["one ECG", "mixed"])
 @pytest.mark.parametrize("name", NAMES)
-def test_more_padding_changes_nothing_in_training_either(name: str) -> None:
-    model, batch = model_of(name).train(), BATCHES["mixed"]
+def test_more_padding_changes_nothing_in_training_either(name: str, kind: str) -> None:
+    model, batch = model_of(name).train(), BATCHES[kind]
     longer = replace(batch, ecgs=F.pad(batch.ecgs, (0, 50)), text=F.pad(batch.text, (0, 3)))
     torch.testing.assert_close(model(batch), model(longer), atol=2e-5, rtol=1e-4)
     model.eval()  # running statistics, where a model keeps any, went without the padding too
@@ -131,6 +145,8 @@ def test_questions_may_share_ecgs(name: str, compat: str) -> None:
         ("deaf_transformer", "published", "off", "padded"),
         ("deaf_transformer", "published", "off", "two ECGs"),
         ("deaf_transformer", "published", "off", "mixed"),
+        ("m3ae_qa", "published", "off", "padded"),
+        ("m3ae_qa", "published", "off", "two padded"),
         ("resnet_lstm", "published", "off", "padded"),
     ],
 )
@@ -167,6 +183,12 @@ def test_what_a_model_looks_at(name: str) -> None:
     assert not matters(target=1 - batch.target, row=batch.row + 1)
 
 
+@torch.inference_mode()
+def test_published_m3ae_cannot_tell_which_ecg_is_the_first() -> None:
+    model, batch = model_of("m3ae_qa", compat="published"), BATCHES["two ECGs"]
+    torch.testing.assert_close(model(batch), model(replace(batch, ecg_of=batch.ecg_of.flip(1))), atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_model_is_rebuilt_from_its_description(name: str) -> None:
     model = model_of(name)
@@ -182,8 +204,8 @@ def test_a_model_is_rebuilt_from_its_description(name: str) -> None:
         ("ecg_transformer", {"decimate": 2}),
         ("ecg_transformer", {"conv_norm": "none"}),
         ("ecg_transformer", {"conv_layers": [(8, 2, 2)] * 4}),
-        ("resnet_lstm", {"decimate": 3}),
         ("ecg_transformer", {"conv_layers": [(16, 5, 3)] * 2, "projection": False}),
+        ("resnet_lstm", {"decimate": 3}),
     ],
 )
 @torch.inference_mode()

@@ -207,6 +207,6 @@ def test_sequence_mask_of_the_original(parity_cases: Path) -> None:
             first = inputs[f"{name}.ecg"]
             first_length = lengths(inputs[f"{name}.ecg_padding_mask"], first)
             second_length = lengths(inputs[f"{name}.ecg_2_padding_mask"], second)
-            frames = [model._frames(first, first_length), model._frames(inputs[f"{name}.ecg_2"], second_length)]
+            frames = [model.frames(first, first_length), model.frames(inputs[f"{name}.ecg_2"], second_length)]
             ecg = model._side_by_side(frames)
             assert torch.equal(~ecg.valid, golden[:, : ecg.valid.shape[1]]), f"{folder.name} batch {name}"

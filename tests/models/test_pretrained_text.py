@@ -52,7 +52,7 @@ def test_word_pieces(tmp_path: Path) -> None:
 def test_embeddings_start_from_the_weights(tmp_path: Path, prefix: str, form: str) -> None:
     tensors = write_bert(tmp_path, prefix=prefix, form=form)
     model = build_model("blind_transformer", SMALL, n_answers=3, vocab_size=len(PIECES))
-    said = PretrainedText(str(tmp_path)).put_embeddings_into(model)
+    said = PretrainedText(str(tmp_path)).put_into(model)
     assert "word_embedding, text_positions, token_type" in said and "fresh" not in said
     own = model.state_dict()
     assert torch.equal(own["word_embedding.weight"], tensors[f"{prefix}embeddings.word_embeddings.weight"])
@@ -66,16 +66,16 @@ def test_what_does_not_fit_is_told_and_left_fresh(tmp_path: Path) -> None:
     write_bert(tmp_path / "bert")
     narrow = build_model("blind_transformer", SMALL | {"width": 8}, n_answers=3, vocab_size=len(PIECES))
     before = {name: tensor.clone() for name, tensor in narrow.state_dict().items()}
-    said = PretrainedText(str(tmp_path / "bert")).put_embeddings_into(narrow)
+    said = PretrainedText(str(tmp_path / "bert")).put_into(narrow)
     assert "nothing" in said and f"word_embedding (({len(PIECES)}, 16), here ({len(PIECES)}, 8))" in said
     assert all(torch.equal(tensor, before[name]) for name, tensor in narrow.state_dict().items())
     long = build_model("blind_transformer", SMALL | {"max_text_tokens": 41}, n_answers=3, vocab_size=len(PIECES))
-    said = PretrainedText(str(tmp_path / "bert")).put_embeddings_into(long)
+    said = PretrainedText(str(tmp_path / "bert")).put_into(long)
     assert "word_embedding, token_type; fresh: text_positions" in said
     deaf = build_model("deaf_transformer", {"n_layers": 1, "width": 16, "n_heads": 1}, n_answers=3)
-    assert "no words" in PretrainedText(str(tmp_path / "bert")).put_embeddings_into(deaf)
+    assert "no words" in PretrainedText(str(tmp_path / "bert")).put_into(deaf)
     write_bert(tmp_path / "no weights", form="")
-    assert "no weights" in PretrainedText(str(tmp_path / "no weights")).put_embeddings_into(long)
+    assert "no weights" in PretrainedText(str(tmp_path / "no weights")).put_into(long)
 
 
 class Malicious:

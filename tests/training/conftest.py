@@ -26,18 +26,23 @@ def data_for_question_answering(tmp_path_factory: pytest.TempPathFactory) -> dic
 
 
 @pytest.fixture(scope="session")
+def cohort_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Synthetic ECGs of forty patients with their reports, without questions."""
+    folder = tmp_path_factory.mktemp("synthetic")
+    cohort = write_cohort(folder / "cohort", n_patients=40, workers=1)
+    return build_store(folder / "store", records_root=cohort)
+
+
+@pytest.fixture(scope="session")
+def data_for_wav2vec2(cohort_store: Path) -> dict[str, Any]:
+    return {"data.store": str(cohort_store), "objective.valid_share": 0.2}
+
+
+data_for_cmsc = data_for_simclr = data_for_3kg = data_for_m3ae = data_for_medvill = data_for_wav2vec2
+
+
+@pytest.fixture(scope="session")
 def data_for_classification(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Ten seconds at 500 Hz, as the shipped recipes expect."""
     store = build_findings_store(tmp_path_factory.mktemp("ten seconds"), fs_hz=500, n_samples=5000)
     return {"data.store": str(store), "data.max_valid_questions": None}
-
-
-@pytest.fixture(scope="session")
-def data_for_wav2vec2(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Synthetic ECGs of forty patients, without questions."""
-    folder = tmp_path_factory.mktemp("synthetic")
-    cohort = write_cohort(folder / "cohort", n_patients=40, workers=1)
-    return {"data.store": str(build_store(folder / "store", records_root=cohort)), "objective.valid_share": 0.2}
-
-
-data_for_cmsc = data_for_simclr = data_for_3kg = data_for_wav2vec2

@@ -29,7 +29,8 @@ def import_(
         file: checkpoint of the original's training (.pt)
         out: folder to write: model.json, best.safetensors, upstream.json (its settings), manifest.json and the rest
         answers: answers.csv of the data set, or the folder of a store (models that answer questions)
-        tokenizer: tokenizer.json (models that read questions)
+        tokenizer: tokenizer.json or vocab.txt, a folder that holds one, or a name on the Hugging Face hub such as
+            bert-base-uncased (models that read questions)
         classes: grounding_class.csv (classifiers)
         compat: published keeps the defects that the weights were trained with (default), off repairs them
         architecture: the original's name of the model, if the file does not state it
@@ -70,6 +71,8 @@ def import_(
         print(f"next: ecgqa checkpoint import {shlex.quote(str(file))} {where} {again} --overwrite true")
     elif done.task is Task.QUESTION_ANSWERING:
         print(f"next: ecgqa predict {where} STORE --split test")
+    elif done.task is Task.CLASSIFICATION:
+        print(f"next: ecgqa findings predict {where} STORE --split test")
     else:
         print(f"next: ecgqa train RECIPE --run.start_from {where}")
 

@@ -16,6 +16,7 @@ def build(
     missing: Literal["error", "skip"] = "error",
     rate: Literal["500", "100"] = "500",
     samples: int | None = None,
+    reports: Path | None = None,
     workers: int | None = None,
     overwrite: bool = False,
 ) -> None:
@@ -42,6 +43,8 @@ def build(
         missing: ECGs that are absent or unreadable: error stops, skip leaves them and their questions out
         rate: sampling rate in Hz where a source offers two
         samples: samples per lead; shorter ECGs are padded at the end (default: all ECGs must be equally long)
+        reports: csv with the columns ecg_id and report (such as a translation of PTB-XL's reports) whose texts take
+            the place of the source's own
         workers: ECGs read at once (default: one per processor core, 8 at most)
         overwrite: replace a finished store made from other inputs or settings
     """
@@ -60,6 +63,7 @@ def build(
         missing=missing,
         rate=rate,
         samples=samples,
+        reports=reports,
         workers=workers,
         overwrite=overwrite,
     )

@@ -76,8 +76,59 @@ class Sequence(NamedTuple):
     second: Tensor
 
 
+class FusionBody(nn.Module):
+    """What models hold that read ECG and text as one sequence: front end, positions, words, transformer.
+
+    MedViLL's pretraining and the QA transformer inherit it, so that the parts have equal names.
+    """
+
+    def __init__(
+        self, config: EcgEncoderConfig, *, max_text_tokens: int, vocab_size: int, ignore_padding: bool
+    ) -> None:
+        super().__init__()
+        width = config.width
+        self.ignore_padding = ignore_padding
+        self.front_end = EcgFrontEnd(config, ignore_padding=ignore_padding)
+        self.positions = ConvolutionalPositions(width, config.positions_kernel, config.positions_groups)
+        self.word_embedding = nn.Embedding(vocab_size, width)
+        self.text_layer_norm = nn.LayerNorm(width)
+        self.text_positions = nn.Embedding(max_text_tokens, width)
+        self.token_type = nn.Embedding(2, width)
+        self.text_dropout = nn.Dropout(config.input_dropout)
+        self.encoder = build_transformer(config)
+
+    def init_embeddings(self) -> None:
+        for embedding in (self.word_embedding, self.text_positions, self.token_type):
+            nn.init.normal_(embedding.weight, std=0.02)
+
+    def embed_words(self, text: Tensor) -> Tensor:
+        """text (B, L) -> normalised vectors (B, L, width), without positions."""
+        out: Tensor = self.text_dropout(self.text_layer_norm(self.word_embedding(text)))
+        return out
+
+    def place_words(self, words: Tensor) -> Tensor:
+        """words (B, L, width) with what tells their positions, and that they are text."""
+        if words.shape[1] > self.text_positions.num_embeddings:
+            raise ValueError(
+                f"a text has {words.shape[1]} tokens, the model takes {self.text_positions.num_embeddings}"
+            )
+        return words + self.text_positions.weight[: words.shape[1]] + self.token_type.weight[1]
+
+    def place_frames(self, x: Tensor, valid: Tensor) -> Tensor:
+        """Frames x (B, L, width), of which valid (B, L) count, with their positions, and told apart from words."""
+        if self.ignore_padding:
+            x = x.masked_fill(~valid[:, :, None], 0.0)
+        out: Tensor = x + self.positions(x) + self.token_type.weight[0]
+        return out
+
+    def frames(self, ecg: Tensor, length: Tensor) -> Frames:
+        """The front end over ecg (n, 12, T) in mV, of which length (n,) samples are valid."""
+        padded = bool((length < ecg.shape[-1]).any())
+        return Frames(self.front_end(ecg, length if padded else None), self.front_end.n_frames(length))
+
+
 @register_model("ecg_transformer", FusionTransformerConfig)
-class FusionTransformer(nn.Module):
+class FusionTransformer(FusionBody):
     """ECG frames | separator | frames of the second ECG | question tokens through one bidirectional transformer.
 
     Source: the scratch model of ECG-QA (Oh et al. 2023), from fairseq-signals.
@@ -86,27 +137,19 @@ class FusionTransformer(nn.Module):
     def __init__(
         self, config: FusionTransformerConfig, *, n_answers: int, vocab_size: int, separator_id: int = SEP_ID
     ) -> None:
-        super().__init__()
-        width = config.width
-        self.config, self.separator_id = config, separator_id
-        self.repairs = COMPAT[config.compat]
-        self.front_end = EcgFrontEnd(config, ignore_padding=self.repairs.padding)
-        self.positions = ConvolutionalPositions(width, config.positions_kernel, config.positions_groups)
-        self.word_embedding = nn.Embedding(vocab_size, width)
-        self.text_layer_norm = nn.LayerNorm(width)
-        self.text_positions = nn.Embedding(config.max_text_tokens, width)
-        self.token_type = nn.Embedding(2, width)
-        self.text_dropout = nn.Dropout(config.input_dropout)
-        self.encoder = build_transformer(config)
-        self.proj = nn.Linear(3 * width, n_answers)
-        for embedding in (self.word_embedding, self.text_positions, self.token_type):
-            nn.init.normal_(embedding.weight, std=0.02)
+        repairs = COMPAT[config.compat]
+        super().__init__(
+            config, max_text_tokens=config.max_text_tokens, vocab_size=vocab_size, ignore_padding=repairs.padding
+        )
+        self.config, self.separator_id, self.repairs = config, separator_id, repairs
+        self.proj = nn.Linear(3 * config.width, n_answers)
+        self.init_embeddings()
         nn.init.xavier_uniform_(self.proj.weight)
         nn.init.zeros_(self.proj.bias)
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, n_answers) of a Batch: 1 or 2 ECGs per question, in mV, and text (B, L) padded with 0."""
-        frames, n_frames = self._frames(batch.ecgs, batch.ecgs_length)  # once for all questions about an ECG
+        frames, n_frames = self.frames(batch.ecgs, batch.ecgs_length)  # once for all questions about an ECG
         ecgs = [Frames(frames[which], n_frames[which]) for which in batch.ecg_of.unbind(1)]
         out: Tensor = self.proj(self._pool(ecgs, batch.text, batch.text_length))
         return out
@@ -124,14 +167,14 @@ class FusionTransformer(nn.Module):
 
         first, second (B, 12, T) in mV, whose T may differ; lengths (B,) in samples, 0 for an absent second ECG.
         """
-        ecgs = [self._frames(first, first_length)]
+        ecgs = [self.frames(first, first_length)]
         if second is not None and second_length is not None:
-            ecgs.append(self._frames(second, second_length))
+            ecgs.append(self.frames(second, second_length))
         return self._pool(ecgs, text, text_length)
 
     def _pool(self, ecgs: list[Frames], text: Tensor, text_length: Tensor) -> Tensor:
         ecg = self._side_by_side(ecgs)
-        words = self._embed_text(text)
+        words = self.place_words(self.embed_words(text))
         text_valid = positions_below(text_length, text.shape[1])
         attended = text_valid if self.repairs.text_mask else torch.ones_like(text_valid)
         valid = torch.cat([ecg.valid, attended], 1)
@@ -156,13 +199,6 @@ class FusionTransformer(nn.Module):
         )
         return torch.cat([first_mean, second_mean, nonzero_mean(out[:, n_ecg:])], 1)
 
-    def _embed_text(self, text: Tensor) -> Tensor:
-        if text.shape[1] > self.text_positions.num_embeddings:
-            raise ValueError(f"a question has {text.shape[1]} tokens, the model takes {self.config.max_text_tokens}")
-        words = self.text_dropout(self.text_layer_norm(self.word_embedding(text)))
-        out: Tensor = words + self.text_positions.weight[: text.shape[1]] + self.token_type.weight[1]
-        return out
-
     def _side_by_side(self, ecgs: list[Frames]) -> Sequence:
         frames, n_frames = ecgs[0]
         if len(ecgs) == 1:
@@ -186,14 +222,7 @@ class FusionTransformer(nn.Module):
                     torch.cat([in_first, never, torch.zeros_like(in_second)], 1),
                     torch.cat([torch.zeros_like(in_first), never, in_second], 1),
                 )
-        if self.repairs.padding:
-            x = x.masked_fill(~valid[:, :, None], 0.0)
-        x = x + self.positions(x) + self.token_type.weight[0]
-        return Sequence(x, valid, *membership)
-
-    def _frames(self, ecg: Tensor, length: Tensor) -> Frames:
-        padded = bool((length < ecg.shape[-1]).any())
-        return Frames(self.front_end(ecg, length if padded else None), self.front_end.n_frames(length))
+        return Sequence(self.place_frames(x, valid), valid, *membership)
 
 
 def _close_gaps(

@@ -25,7 +25,7 @@ class SelfAttention(nn.Module):
         self.out_proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor, attend: Tensor | None) -> Tensor:
-        """x (B, L, width); attend (B, L) bool, True where a position may be looked at."""
+        """x (B, L, width); attend bool (B, L), True where a position may be looked at, or (B, L, L) by which."""
         n_batch, length, width = x.shape
         heads = (n_batch, length, self.n_heads, width // self.n_heads)
         query, key, value = (
@@ -35,7 +35,7 @@ class SelfAttention(nn.Module):
             query,
             key,
             value,
-            attn_mask=None if attend is None else attend[:, None, None, :],
+            attn_mask=None if attend is None else attend.view(n_batch, 1, -1, length),
             dropout_p=self.dropout if self.training else 0.0,
         )
         out: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(n_batch, length, width))
@@ -102,13 +102,16 @@ class TransformerEncoder(nn.Module):
         )
         self.apply(partial(_bert_init, std=init_std))
 
-    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        """x (B, L, width); valid (B, L) bool, True on real positions, or None if all are. Returns (B, L, width)."""
+    def forward(self, x: Tensor, valid: Tensor | None = None, attend: Tensor | None = None) -> Tensor:
+        """x (B, L, width) -> (B, L, width); valid (B, L) bool, True on real positions, or None if all are.
+
+        attend (B, L, L) bool: which position (of the second L) each may look at; None: the valid ones.
+        """
         if valid is not None:
             x = x.masked_fill(~valid[:, :, None], 0.0)
         x = self.dropout(self.layer_norm(x))
         for layer in self.layers:
-            x = layer(x, valid)
+            x = layer(x, valid if attend is None else attend)
         return x
 
 

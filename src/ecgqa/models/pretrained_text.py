@@ -27,6 +27,9 @@ EMBEDDINGS = {
 }
 """Ends of our parameters' names, and what BERT calls the same."""
 
+TOWER = ".text_encoder."
+"""Below this lies a text tower whose parts are named as in BERT."""
+
 _SPELLED_BY_TENSORFLOW = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias"))
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -95,30 +98,43 @@ class PretrainedText:
             raise EcgqaError(f"{path} holds no weights that can be read safely: {' '.join(reason)}") from None
         return {_bare(name): tensor.float() for name, tensor in found.items() if isinstance(tensor, Tensor)}
 
-    def put_embeddings_into(self, model: nn.Module) -> str:
-        """Copy word, position and token-type embeddings into the model's own; returns a sentence on which."""
-        own = {name: tensor for name, tensor in model.state_dict().items() if _embedding(name)}
+    def put_into(self, model: nn.Module) -> str:
+        """Copy its weights into a model's text tower, or its embeddings into the model's own; says what was taken."""
+        own = {name: tensor for name, tensor in model.state_dict().items() if _bert_name(name)}
         if not own:
             return f"{type(model).__name__} has no words that could start from {self.name}"
-        weights = self.weights("embeddings.")
+        has_tower = any(TOWER in f".{name}" for name in own)
+        weights = self.weights("" if has_tower else "embeddings.")
         if weights is None:
             return f"{self.name} holds no weights: words start fresh"
         taken, left = [], []
         for name, tensor in own.items():
-            theirs = weights.get(EMBEDDINGS[_embedding(name)])
-            if theirs is not None and theirs.shape[1:] == tensor.shape[1:] and len(theirs) >= len(tensor):
+            theirs = weights.get(_bert_name(name))
+            if theirs is not None and _fits(name, theirs, tensor):
                 tensor.copy_(theirs[: len(tensor)])
                 taken.append(name.removesuffix(".weight"))
             else:
                 found = "absent" if theirs is None else f"{tuple(theirs.shape)}, here {tuple(tensor.shape)}"
                 left.append(f"{name.removesuffix('.weight')} ({found})")
+        if has_tower:
+            taken = [f"{len(taken)} of {len(own)} tensors of the text tower"]
+            left = [*left[:2], f"{len(left) - 2} more"] if len(left) > 3 else left
         said = f"starting from {self.name}: {', '.join(taken) or 'nothing'}"
         return said + (f"; fresh: {', '.join(left)}" if left else "")
 
 
-def _embedding(name: str) -> str:
-    """Which of EMBEDDINGS a parameter is, or nothing."""
-    return next((end for end in EMBEDDINGS if f".{name}".endswith(f".{end}")), "")
+def _bert_name(name: str) -> str:
+    """What BERT calls one of our parameters, or nothing."""
+    if TOWER in f".{name}":
+        return f".{name}".split(TOWER, 1)[1]
+    return next((theirs for end, theirs in EMBEDDINGS.items() if f".{name}".endswith(f".{end}")), "")
+
+
+def _fits(name: str, theirs: Tensor, ours: Tensor) -> bool:
+    """Whether the shapes agree; of embeddings the first rows are taken."""
+    if name.endswith(("embedding.weight", "embeddings.weight", "positions.weight", "token_type.weight")):
+        return theirs.shape[1:] == ours.shape[1:] and len(theirs) >= len(ours)
+    return theirs.shape == ours.shape
 
 
 def _bare(name: str) -> str:

@@ -28,14 +28,17 @@ class Task(StrEnum):
 
 MODULES = {
     "ecg_transformer": "ecgqa.models.fusion_transformer",
-    "ecg_encoder": "ecgqa.models.pooled_encoder",
-    "wav2vec2": "ecgqa.models.wav2vec2",
+    "m3ae_qa": "ecgqa.models.m3ae_qa",
+    "resnet_lstm": "ecgqa.models.resnet_lstm",
+    "blind_transformer": "ecgqa.models.blind_transformer",
+    "deaf_transformer": "ecgqa.models.deaf_transformer",
     "ecg_transformer_classifier": "ecgqa.models.ecg_classifier",
     "nejedly2021": "ecgqa.models.nejedly2021",
     "se_wrn": "ecgqa.models.se_wrn",
-    "blind_transformer": "ecgqa.models.blind_transformer",
-    "deaf_transformer": "ecgqa.models.deaf_transformer",
-    "resnet_lstm": "ecgqa.models.resnet_lstm",
+    "wav2vec2": "ecgqa.models.wav2vec2",
+    "ecg_encoder": "ecgqa.models.pooled_encoder",
+    "m3ae_pretraining": "ecgqa.models.m3ae_pretraining",
+    "medvill_pretraining": "ecgqa.models.medvill",
 }
 """Where each name is registered, so that naming one model does not import the others."""
 

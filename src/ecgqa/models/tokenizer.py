@@ -14,6 +14,7 @@ PAD_ID, UNK_ID, CLS_ID, SEP_ID = 0, 1, 2, 3
 """Ids in a tokenizer of our own; those of another may differ, but for the padding."""
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+MASK = "[MASK]"
 
 
 class Tokenizer:
@@ -42,6 +43,17 @@ class Tokenizer:
                 for ids in encoded
             ]
         return encoded
+
+    def encode_words(self, texts: list[str]) -> list[tuple[list[int], list[int]]]:
+        """Ids of each text as `encode` gives them, and which word (from 0) each belongs to; -1 for special tokens."""
+        words = [[-1 if word is None else word for word in item.word_ids] for item in self._backend.encode_batch(texts)]
+        return [(ids, [*of[: len(ids) - 1], -1]) for ids, of in zip(self.encode(texts), words, strict=True)]
+
+    @property
+    def mask_id(self) -> int | None:
+        """Id of the token that stands for a hidden word; None if the vocabulary has none."""
+        found = self._backend.token_to_id(MASK)
+        return None if found is None else int(found)
 
     def decode(self, ids: list[int]) -> str:
         """The text that ids stand for, without special tokens."""
@@ -121,8 +133,10 @@ def _check_ids(ids: dict[str, int | None], path: str | Path) -> None:
         )
 
 
-def train_tokenizer(questions: Iterable[str], vocab_size: int = 2000) -> Tokenizer:
+def train_tokenizer(questions: Iterable[str], vocab_size: int = 2000, *, mask: bool = False) -> Tokenizer:
     """Learn at most `vocab_size` sub-words from the questions; the same questions give the same tokenizer.
+
+    mask: also a token that stands for a hidden word.
 
     Byte-pair encoding on characters (Sennrich et al. 2016). Not the library's word pieces: their trainer numbers the
     inner letters in the order of a randomised hash map. Repeated questions count once, so that the vocabulary follows
@@ -137,7 +151,8 @@ def train_tokenizer(questions: Iterable[str], vocab_size: int = 2000) -> Tokeniz
         [pre_tokenizers.Metaspace(prepend_scheme="always"), pre_tokenizers.Punctuation()]
     )
     backend.decoder = decoders.Metaspace(prepend_scheme="always")
-    trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=list(SPECIAL_TOKENS), show_progress=False)
+    special = [*SPECIAL_TOKENS, MASK] if mask else list(SPECIAL_TOKENS)
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=special, show_progress=False)
     backend.train_from_iterator(sorted(set(questions)), trainer=trainer)
     backend.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", CLS_ID), ("[SEP]", SEP_ID)]

@@ -23,6 +23,7 @@ from ecgqa.store import layout
 from ecgqa.store.grounding import write_grounding
 from ecgqa.store.inputs import Questions, Recordings, find_recordings, load_questions
 from ecgqa.store.packing import JOURNAL, Form, Packed, close_gaps, pack
+from ecgqa.store.reports import REPORTS, find_reports
 from ecgqa.tables import write_table
 
 SHOWN = 5
@@ -39,6 +40,7 @@ def build_store(
     missing: Literal["error", "skip"] = "error",
     rate: Literal["500", "100"] = "500",
     samples: int | None = None,
+    reports: Path | None = None,
     workers: int | None = None,
     executor: Executor | None = None,
     overwrite: bool = False,
@@ -50,6 +52,7 @@ def build_store(
     ecgs: ids of ECGs to pack besides those asked about, or "all" of the source; None: all if there are no questions.
     missing: what to do about ECGs that are absent or unreadable: stop, or leave them and their questions out.
     samples: samples per lead; shorter ECGs are padded on the right with INVALID_SAMPLE. None: all must be equal.
+    reports: csv (ecg_id, report) of texts that take the place of the source's own reports, such as a translation.
     executor: runs the reading (default: threads of this process, `workers` of them); its workers must see both the
         ECGs and `dest` under the same paths.
 
@@ -62,11 +65,14 @@ def build_store(
             raise EcgqaError(f"{name} must be at least 1", found=str(number))
     questions = load_questions(Path(questions_root) if questions_root is not None else None, splits, versions)
     recordings = find_recordings(questions, Path(records_root) if records_root is not None else None, rate, ecgs)
+    written = find_reports(recordings.folder, recordings.frame["ecg_id"], reports)
     n_parallel = workers or min(8, os.cpu_count() or 1)
     config = {"splits": splits, "versions": versions, "missing": missing, "rate": rate, "samples": samples}
     if ecgs is not None:
         config["ecgs"] = ecgs if isinstance(ecgs, str) else digest_of(sorted(ecgs))
     inputs = {"questions": questions.digest, "records": recordings.digest, "source": recordings.source}
+    if written.height:
+        inputs["reports"] = digest_of(written.to_dict(as_series=False))
     with (
         _full_disk_explained(dest),
         artefact_folder(
@@ -75,7 +81,7 @@ def build_store(
         nullcontext(executor) if executor else ThreadPoolExecutor(n_parallel, "ecgqa-pack") as pool,
     ):
         if not draft.complete:
-            _fill(draft, questions, recordings, missing == "skip", samples, pool, n_parallel)
+            _fill(draft, questions, recordings, written, missing == "skip", samples, pool, n_parallel)
     return dest
 
 
@@ -83,6 +89,7 @@ def _fill(
     draft: Draft,
     questions: Questions,
     recordings: Recordings,
+    reports: pl.DataFrame,
     skip: bool,
     samples: int | None,
     executor: Executor,
@@ -119,12 +126,17 @@ def _fill(
     path = draft.path / layout.QUESTIONS_FILE
     write_table(frame, path, QUESTIONS, row_group_size=layout.QUESTION_ROW_GROUP)
     write_json(draft.path / layout.ANSWERS, asdict(questions.answers))
+    packed_rows = records.select("ecg_id", pl.arange(pl.len(), dtype=pl.Int32()).alias("ecg_row"))
+    reports = reports.join(packed_rows, on="ecg_id", how="inner", maintain_order="left")
+    if reports.height:
+        write_table(reports, draft.path / layout.REPORTS_FILE, REPORTS)
     grounding = write_grounding(frame, draft.path)
     if lost:
         rows = sorted(lost.items())
         table = pl.DataFrame({"ecg_id": [row[0] for row in rows], "reason": [row[1] for row in rows]})
         table.write_csv(draft.path / layout.SKIPPED)
     _describe(draft, frame, packed, form, questions, lost)
+    draft.counts["reports"] = reports.height
     draft.extra["grounding"] = grounding.summary
     (draft.path / JOURNAL).unlink(missing_ok=True)
 

@@ -25,6 +25,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         "questions": n_questions,
         "by_type": counts["by_type"],
         "answers": counts["answers"],
+        "reports": counts.get("reports", 0),
         "flagged_ecgs": counts["flagged_ecgs"],
         "grounding": manifest.get("grounding", {"items": {}, "classes": 0}),
         "skipped": {"ecgs": counts["ecgs_skipped"], "questions": counts["questions_skipped"]},
@@ -39,10 +40,10 @@ def describe(path: str | Path) -> dict[str, Any]:
 
 def summary(description: dict[str, Any]) -> str:
     """Two lines: what was packed, and what was left out."""
-    questions = f"{description['questions']:,}" if description["questions"] else "no"
+    questions, reports = (f"{description[what]:,}" if description[what] else "no" for what in ("questions", "reports"))
     lines = [
         f"{description['folder']}: {description['ecgs']:,} ECGs ({description['samples_per_lead']} samples at "
-        f"{description['fs_hz']:g} Hz), {questions} questions, "
+        f"{description['fs_hz']:g} Hz), {questions} questions, {reports} reports, "
         f"{sum(description['bytes'].values()) / 1e6:,.1f} MB"
     ]
     skipped = description["skipped"]

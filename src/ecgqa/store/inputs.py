@@ -17,6 +17,7 @@ from ecgqa.questions.answer_lists import AnswerLists, read_answer_lists
 from ecgqa.questions.layout import dataset_root, shard_files
 from ecgqa.questions.released import read_questions
 from ecgqa.records import QUESTIONS, RECORDS
+from ecgqa.sources import Source
 
 MAPPED = "mapped"
 """Source name of ECGs that are known by the paths in a mapped data set only."""
@@ -55,6 +56,8 @@ class Recordings:
     paths: list[str]
     digest: str
     extra: pl.Series
+    folder: Source | None = None
+    """The source itself, where the ECGs come from one and not from a mapped data set."""
 
 
 def load_questions(root: Path | None, splits: Sequence[str] | None, versions: Sequence[str] | None) -> Questions:
@@ -118,7 +121,7 @@ def find_recordings(
     wanted = pl.concat([questions.ecgs, extra]).unique()
     frame = _one_path_each(frame.filter(pl.col("ecg_id").is_in(wanted.implode())), str(records_root))
     paths = [os.path.join(source.root, path) for path in frame["path"]]  # noqa: PTH118  (Path is slow for 10^6 of them)
-    return Recordings(source.name, frame, paths, digest_of([source.name, source.digest(), rate]), extra)
+    return Recordings(source.name, frame, paths, digest_of([source.name, source.digest(), rate]), extra, source)
 
 
 def _cached(asked: pl.Series) -> Path:

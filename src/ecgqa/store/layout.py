@@ -14,6 +14,7 @@ SIGNALS: Final = "signals.npy"
 RECORDS_FILE: Final = "records.parquet"
 QUESTIONS_FILE: Final = "questions.parquet"
 ANSWERS: Final = "answers.json"
+REPORTS_FILE: Final = "reports.parquet"
 SKIPPED: Final = "skipped.csv"
 N_LEADS: Final = 12
 

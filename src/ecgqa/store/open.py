@@ -56,6 +56,20 @@ class Store:
         """Table 1, one row per ECG; row i describes `signals[i]`."""
         return read_table(self.folder / layout.RECORDS_FILE, RECORDS)
 
+    @cached_property
+    def reports(self) -> pl.DataFrame:
+        """One row per ECG that has a report: ecg_id, ecg_row, text, diagnoses; raises EcgqaError if there are none."""
+        from ecgqa.store.reports import REPORTS
+
+        path = self.folder / layout.REPORTS_FILE
+        if not path.is_file():
+            raise EcgqaError(
+                f"{self.folder} holds no reports",
+                expected="ECGs of a source that has them (PTB-XL, MIMIC-IV-ECG, a synthetic cohort)",
+                fix="ecgqa store build DEST --records FOLDER, or --reports CSV with the columns ecg_id and report",
+            )
+        return read_table(path, REPORTS)
+
     @property
     def fs_hz(self) -> float:
         """Sampling rate of every ECG in the store, in Hz."""

@@ -173,7 +173,7 @@ def _of_folder(folder: Path) -> WeightsInfo:
     where = shlex.quote(str(folder))
     follows = {
         Task.QUESTION_ANSWERING: f"ecgqa predict {where} STORE --split test",
-        Task.CLASSIFICATION: f"ecgqa train RECIPE --run.start_from {where}",
+        Task.CLASSIFICATION: f"ecgqa findings predict {where} STORE --split test",
         Task.PRETRAINING: f"ecgqa train RECIPE --run.start_from {where}",
     }
     return WeightsInfo(

@@ -22,7 +22,7 @@ from ecgqa.training.checkpoint import LAST, load_last, save_best, save_last
 from ecgqa.training.distributed import World
 from ecgqa.training.metrics_log import MetricsLog
 from ecgqa.training.moving_average import MovingAverage
-from ecgqa.training.objectives.base import KeepsBest, Objective
+from ecgqa.training.objectives.base import Objective
 from ecgqa.training.recipe import Recipe
 from ecgqa.training.schedule import learning_rate
 from ecgqa.training.start import Start
@@ -249,8 +249,7 @@ class Trainer:
                 at.best_score, at.best_update, at.without_gain = score, at.update, 0
                 if self.world.is_first:
                     save_best(self.folder, self.model, {"update": at.update, **values})
-                    if isinstance(self.objective, KeepsBest):
-                        self.objective.keep_best(self.folder, at.update)
+                    self.objective.keep_best(self.folder, at.update)
             else:
                 at.without_gain += 1
         if log:

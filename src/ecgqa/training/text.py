@@ -1,4 +1,4 @@
-"""The text side of a training run: which tokenizer it has, and what its word embeddings start from."""
+"""The text side of a training run: which tokenizer it has, and what its words start from."""
 
 from __future__ import annotations
 
@@ -8,26 +8,44 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from ecgqa.errors import EcgqaError
 from ecgqa.models.tokenizer import Tokenizer, train_tokenizer
 from ecgqa.training.checkpoint import LAST
 
 if TYPE_CHECKING:
-    from ecgqa.training.recipe import DataConfig
+    from ecgqa.training.recipe import DataConfig, Recipe
 
 TOKENIZER = "tokenizer.json"
 OWN = "own"
-"""`data.tokenizer` for sub-words learned from the training texts; anything else names a PretrainedText."""
+"""`data.tokenizer` for the tokenizer of the run to start from, or else one learned from the training texts; anything
+else names a PretrainedText."""
 
 
-def choose_tokenizer(data: DataConfig, texts: Callable[[], Iterable[str]], folder: Path | None) -> Tokenizer:
-    """The tokenizer of the run folder if it has one, else the one that the recipe names, learned from `texts()`."""
+def choose_tokenizer(
+    recipe: Recipe, texts: Callable[[], Iterable[str]], folder: Path | None, *, mask: bool = False
+) -> Tokenizer:
+    """The tokenizer of the run folder if it has one, else that of the run to start from, else what the recipe names.
+
+    Words learned elsewhere mean something only to a model that numbers them alike. "own" learns from `texts()`, with a
+    token for hidden words if there is to be a `mask`. Raises EcgqaError if the recipe names another tokenizer than that
+    of the run to start from.
+    """
+    data = recipe.data
     if folder is not None and (folder / TOKENIZER).is_file():
         return Tokenizer.load(folder / TOKENIZER)
+    before = Path(recipe.run.start_from) / TOKENIZER if recipe.run.start_from else None
+    learned = Tokenizer.load(before) if before is not None and before.is_file() else None
     if data.tokenizer == OWN:
-        return train_tokenizer(texts(), data.vocab_size)
+        return learned or train_tokenizer(texts(), data.vocab_size, mask=mask)
     from ecgqa.models.pretrained_text import PretrainedText
 
-    return PretrainedText(data.tokenizer).tokenizer()
+    named = PretrainedText(data.tokenizer).tokenizer()
+    if learned is not None and learned.to_json() != named.to_json():
+        raise EcgqaError(
+            f"{recipe.run.start_from} numbers its words otherwise than {data.tokenizer}",
+            fix=f"--data.tokenizer {OWN} takes the tokenizer of the run to start from",
+        )
+    return named
 
 
 def start_words(model: nn.Module, data: DataConfig, folder: Path | None) -> str | None:
@@ -39,4 +57,4 @@ def start_words(model: nn.Module, data: DataConfig, folder: Path | None) -> str 
         return None
     from ecgqa.models.pretrained_text import PretrainedText
 
-    return PretrainedText(data.tokenizer).put_embeddings_into(model)
+    return PretrainedText(data.tokenizer).put_into(model)

@@ -12,15 +12,18 @@ from ecgqa.models.upstream.renaming import Renaming
 
 MODULES = {
     "ecg_language_transformer_classifier": "ecgqa.models.upstream.fusion_transformer",
-    "ecg_transformer": "ecgqa.models.upstream.ecg_encoder",
-    "wav2vec2": "ecgqa.models.upstream.wav2vec2",
-    "wav2vec2_cmsc": "ecgqa.models.upstream.wav2vec2",
+    "m3ae_qa": "ecgqa.models.upstream.m3ae_qa",
+    "resnet_lstm_classifier": "ecgqa.models.upstream.resnet_lstm",
+    "blind_transformer_qa": "ecgqa.models.upstream.blind_transformer",
+    "deaf_transformer_qa": "ecgqa.models.upstream.deaf_transformer",
     "ecg_transformer_classifier": "ecgqa.models.upstream.ecg_classifier",
     "nejedly2021resnet_classifier": "ecgqa.models.upstream.nejedly2021",
     "se_wrn_classifier": "ecgqa.models.upstream.se_wrn",
-    "blind_transformer_qa": "ecgqa.models.upstream.blind_transformer",
-    "deaf_transformer_qa": "ecgqa.models.upstream.deaf_transformer",
-    "resnet_lstm_classifier": "ecgqa.models.upstream.resnet_lstm",
+    "wav2vec2": "ecgqa.models.upstream.wav2vec2",
+    "wav2vec2_cmsc": "ecgqa.models.upstream.wav2vec2",
+    "ecg_transformer": "ecgqa.models.upstream.ecg_encoder",
+    "m3ae": "ecgqa.models.upstream.m3ae",
+    "medvill": "ecgqa.models.upstream.medvill",
 }
 """Where the `ARCHITECTURE` of each of the original's models is, by the original's registered name."""
 

@@ -29,10 +29,25 @@ def sizes(original: Values) -> dict[str, Any]:
     return {}
 
 
+def original(ours: Values) -> dict[str, Any]:
+    return {
+        "quantize_targets": True,
+        "quantize_input": False,
+        "target_glu": False,
+        "latent_groups": ours["n_codebooks"],
+        "latent_vars": ours["n_codes"],
+        "latent_dim": ours["code_width"] or 0,
+        "final_dim": ours["prediction_width"],
+        "dropout_features": ours["feature_dropout"],
+        "apply_mask": True,
+    }
+
+
 ARCHITECTURE = Architecture(
     model="wav2vec2",
     settings=settings,
     sizes=sizes,
     renaming=Renaming(ENCODER),
     published={"compat": "published"},
+    original=original,
 )

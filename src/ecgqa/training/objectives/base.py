@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Generator
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
@@ -24,6 +24,8 @@ OBJECTIVES = {
     "cmsc": "ecgqa.training.objectives.contrastive:Cmsc",
     "simclr": "ecgqa.training.objectives.contrastive:SimClr",
     "3kg": "ecgqa.training.objectives.contrastive:ThreeKg",
+    "m3ae": "ecgqa.training.objectives.m3ae:M3aeObjective",
+    "medvill": "ecgqa.training.objectives.medvill:MedvillObjective",
 }
 """Where the class of each objective is; it is made from (recipe, run folder or None)."""
 
@@ -81,13 +83,8 @@ class Objective(Protocol):
     ) -> dict[str, float]:
         """Values on the validation split, `monitor` among them; calls `tick` between batches."""
 
-
-@runtime_checkable
-class KeepsBest(Protocol):
-    """An objective with files of its own that belong to the best weights."""
-
     def keep_best(self, folder: Path, update: int) -> None:
-        """Write what belongs to the weights of `update`, which the last evaluation found best."""
+        """Write what belongs to the weights of `update`, which the last evaluation found best and which were kept."""
 
 
 def objective_class(name: str) -> type[Objective]:

@@ -24,6 +24,7 @@ from ecgqa.store.findings_dataset import FindingsBatch, FindingsDataset
 from ecgqa.store.grounding import grounding_of
 from ecgqa.training.distributed import World
 from ecgqa.training.model_file import write_model_file
+from ecgqa.training.objectives.base import Objective
 from ecgqa.training.objectives.question_answering import store_digest
 from ecgqa.training.thresholds import Criterion, choose_thresholds, write_thresholds
 
@@ -49,7 +50,7 @@ class ClassificationConfig:
     threshold: Criterion = "accuracy"
 
 
-class Classification:
+class Classification(Objective):
     """Learns what a store's questions say of single ECGs in its train split, and evaluates on its valid split.
 
     The loss of a micro-batch is one term, whatever the number of its items (see `balanced_loss`): an update averages
@@ -122,7 +123,7 @@ class Classification:
         write_model_file(folder, self.recipe.model_name, self.recipe.model, self.sizes)
 
     def keep_best(self, folder: Path, update: int) -> None:
-        """Write the thresholds chosen in the evaluation just made, whose weights were kept."""
+        """Write the thresholds chosen in that evaluation."""
         write_thresholds(folder, self.recipe.objective.threshold, update, self._attributes)
 
     def _make_loader(self, dataset: FindingsDataset, batch_size: int, world: World, *, shuffle: bool) -> BatchLoader:

@@ -55,7 +55,7 @@ class QuestionAnswering(Objective):
         self.recipe = recipe
         self.store = open_store(recipe.data.store)
         self.folder = folder
-        self.tokenizer = choose_tokenizer(recipe.data, self._texts, folder).limited(
+        self.tokenizer = choose_tokenizer(recipe, self._texts, folder).limited(
             getattr(recipe.model, "max_text_tokens", None)
         )
         self._words: str | None = None
