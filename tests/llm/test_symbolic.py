@@ -66,7 +66,9 @@ def true_findings(attributes: pl.DataFrame, records: pl.DataFrame, words: Vocabu
         for view in by_lead.values():
             for leads in [*(1 << place for place in range(12)), LIMB, CHEST]:
                 held = view.holds[row][:, [place for place in range(12) if leads >> place & 1]].all(axis=1)
-                rows += [(ecg_id, leads, option, float(value)) for option, value in zip(view.options, held, strict=True)]
+                rows += [
+                    (ecg_id, leads, option, float(value)) for option, value in zip(view.options, held, strict=True)
+                ]
     return findings_table(rows)
 
 
@@ -90,7 +92,9 @@ def test_true_findings_give_the_answers_of_the_attributes_in_all_70_templates() 
     assert not problems and oracle["answer"].list.sort().to_list() == questions["answer"].list.sort().to_list()
 
 
-def ask(template_id: int, findings: pl.DataFrame, *ecg_ids: int, leads: tuple[int, ...] = (), **named: str) -> list[str]:
+def ask(
+    template_id: int, findings: pl.DataFrame, *ecg_ids: int, leads: tuple[int, ...] = (), **named: str
+) -> list[str]:
     """The answer to the question of a template with these words, where its leads and names are those."""
     words = named.pop("vocabulary", "")
     vocabulary = mimic_vocabulary() if words else WORDS
@@ -112,7 +116,9 @@ def test_a_threshold_decides_and_not_one_half() -> None:
 
 
 def test_shifting_keeps_the_order_and_puts_the_threshold_at_one_half() -> None:
-    p = np.concatenate([np.linspace(0, 1, 1001), [0.2, np.nextafter(np.float32(0.2), np.float32(1))]]).astype(np.float32)
+    p = np.concatenate([np.linspace(0, 1, 1001), [0.2, np.nextafter(np.float32(0.2), np.float32(1))]]).astype(
+        np.float32
+    )
     for threshold in (0.0, 1e-4, 0.2, 0.5, 0.999, 1.0):
         moved = shifted(p, np.float32(threshold))
         assert ((moved > 0.5) == (p > np.float32(threshold))).all()

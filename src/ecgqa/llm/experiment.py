@@ -11,6 +11,7 @@ from ecgqa.artefacts import digest_of
 from ecgqa.errors import EcgqaError
 from ecgqa.llm.asked import AskedQuestion, asked_questions
 from ecgqa.llm.prompts import Prompter, Style
+from ecgqa.llm.signals import StoreSignals
 from ecgqa.llm.views import Material, make_views
 from ecgqa.questions.subset import Subset
 
@@ -54,7 +55,7 @@ class Experiment:
         if store is not None:
             frame = chosen.select(store.questions(chosen.split, chosen.version))
         tables = {"findings": read_findings(findings), "attributes": read_attributes(attributes)}
-        material = Material(store=store, **tables)
+        material = Material(signals=StoreSignals(store) if store is not None else None, **tables)
         views = make_views(view, material)
         exemplars = _exemplars(questions, chosen.version, shots, seed) if shots else []
         prompter = Prompter(views, cast(Style, style), exemplars)

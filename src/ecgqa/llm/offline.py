@@ -139,7 +139,10 @@ def run_offline(
     vocabulary = vocabulary_of(questions["candidates"].explode().unique().drop_nulls())
     identity = {
         "settings": {"model": model, "subset": subset.name},
-        "inputs": {"subset": subset.digest, ("findings" if model == "symbolic" else "attributes"): digest_of_table(table)},
+        "inputs": {
+            "subset": subset.digest,
+            ("findings" if model == "symbolic" else "attributes"): digest_of_table(table),
+        },
     }
     folder = run_folder.absolute(out)
     with run_folder.claimed(folder):

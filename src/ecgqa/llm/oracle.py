@@ -27,7 +27,9 @@ class OracleReader:
         import polars as pl
 
         ecgs = attributes.select(pl.col("ecg_id").unique().sort())
-        unknown = [pl.lit(None, dtype=RECORDS.columns[name].dtype).alias(name) for name in ("patient_id", "recorded_at")]
+        unknown = [
+            pl.lit(None, dtype=RECORDS.columns[name].dtype).alias(name) for name in ("patient_id", "recorded_at")
+        ]
         self._facts = gather_facts(attributes, ecgs.with_columns(unknown), vocabulary)
 
     def answer(self, asked: Asked, ecg_ids: npt.NDArray[np.int64]) -> Answers:
