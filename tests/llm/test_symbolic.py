@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from questions.oracle import cohort
 
 from ecgqa.attributes.vocabulary import Vocabulary, mimic_vocabulary, ptbxl_vocabulary
 from ecgqa.cli.main import main
@@ -21,12 +20,13 @@ from ecgqa.llm.symbolic import Findings, SymbolicReader, shifted
 from ecgqa.questions.asked import Asked
 from ecgqa.questions.build import build_questions
 from ecgqa.questions.facts import gather_facts
-from ecgqa.questions.grounding import lead_sets_asked
 from ecgqa.questions.grid import question_grid
+from ecgqa.questions.grounding import lead_sets_asked
 from ecgqa.questions.sampling import Limits
 from ecgqa.questions.templates import TEMPLATES
 from ecgqa.records import ALL_LEADS, FINDINGS, LEADS, PREDICTIONS, QUESTIONS, lead_set
 from ecgqa.tables import read_table, write_table
+from questions.oracle import cohort
 
 WORDS = ptbxl_vocabulary()
 LIMB, CHEST = lead_set(LEADS[:6]), lead_set(LEADS[6:])

@@ -80,12 +80,11 @@ class AskedAnswer:
             lines.append("scores (above 50 % = answered)")
             ranked = sorted(reading.scores.items(), key=lambda item: -item[1])
             lines += [f"  {score:6.1%}  {name}" for name, score in ranked[:MOST_SHOWN]] + _and_more(len(ranked))
-        for place, measured in enumerate(self.measured):
-            lines.append("measured" + (f" on the {_ORDINAL[place]}" if len(self.measured) > 1 else ""))
+        for ecg, measured in enumerate(self.measured):
+            lines.append("measured" + (f" on the {_ORDINAL[ecg]}" if len(self.measured) > 1 else ""))
             lines += [f"  {line}" for line in measured.lines()]
-            lines += [
-                f"  {line}" for lead, line in enumerate(measured.lead_lines()) if lead in match.asked.question.leads
-            ]
+            of_leads = list(measured.lead_lines())
+            lines += [f"  {of_leads[lead]}" for lead in match.asked.question.leads]
         return "\n".join([*lines, DISCLAIMER])
 
     def draw(self, place: int = 0) -> Figure:

@@ -1,4 +1,4 @@
-"""Free words to a question of the grid: attribute and lead names are found first, then the sentence most like the rest."""
+"""Free words to a question of the grid: the names in them are found first, then the sentence most like the rest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgqa.attributes.vocabulary import VOCABULARIES, Vocabulary, ptbxl_statements
-from ecgqa.questions.asked import Asked, AskedReader, NameFinder, lead_named
+from ecgqa.questions.asked import Asked, AskedReader, Named, NameFinder, lead_named
 from ecgqa.questions.grid import question_grid
 from ecgqa.questions.wording import Wording, built_in_wording, fill
 
@@ -28,7 +28,9 @@ _MISSPELLED: Final = 0.86
 _UNUSED_NAME: Final = 0.25
 """Confidence lost for each name in the text that the template has no use for."""
 
-_VERIFY_WORDS: Final = frozenset("is are does do can could would should has have did was were any will may".split())
+_VERIFY_WORDS: Final = frozenset(
+    ["is", "are", "does", "do", "can", "could", "would", "should", "has", "have", "did", "was", "were", "any", "may"]
+)
 
 
 @cache
@@ -70,34 +72,52 @@ class TemplateFinder:
             of_template = (words.plain, *words.paraphrases, *_everyday()[1].get(template_id, ()))
             sentences[template_id] = [_placeholders_as_words(one) for one in of_template]
         self._texts = _Texts(sentences)
+        self._own_names = {
+            template_id: {one.name for sentence in some for one in self._names_in(sentence)}
+            for template_id, some in sentences.items()
+        }
 
     def nearest(self, text: str, n: int = 3) -> list[Match]:
         """The n templates that `text` most probably asks, best first; fewer (or none) if it names what none asks."""
-        text = self._in_our_words(text)
-        n_names = len(self._all_names.find(text)) + (lead_named(text) is not None)
-        found = []
-        for template_id in self._templates:
-            asked = self._reader.read(template_id, None, text)
-            if asked is None:
-                continue
-            masked, used = self._masked(template_id, text)
-            likeness = self._texts.likeness(masked, template_id)
-            # A name that the question is about tells more than the words around it.
-            sure = likeness if used == 0 else 0.4 + 0.6 * likeness
-            confidence = max(0.0, sure - _UNUSED_NAME * max(0, n_names - used))
-            sentence = fill(self._wording[template_id].plain, asked.question, swapped=asked.swapped)
-            found.append(Match(asked, sentence, round(confidence, 3)))
-        return sorted(found, key=lambda match: -match.confidence)[:n]
+        text = " ".join(text.split())
+        best: dict[int, Match] = {}
+        for said in dict.fromkeys([text, self._in_our_words(text)]):
+            names = [one.name for one in self._names_in(said)]
+            for template_id in self._templates:
+                match = self._match(template_id, said, names)
+                if match is not None and match.confidence > (
+                    best[template_id].confidence if template_id in best else -1.0
+                ):
+                    best[template_id] = match
+        return sorted(best.values(), key=lambda match: -match.confidence)[:n]
+
+    def _match(self, template_id: int, text: str, names: list[str]) -> Match | None:
+        """What the template would ask with this text in which these names stand, None if it cannot."""
+        asked = self._reader.read(template_id, None, text)
+        if asked is None:
+            return None
+        masked, used = self._masked(template_id, text)
+        likeness = self._texts.likeness(masked, template_id)
+        # A name that the question is about tells more than the words around it.
+        sure = likeness if used == 0 else 0.4 + 0.6 * likeness
+        n_unused = sum(name not in self._own_names[template_id] for name in names) - used
+        confidence = round(max(0.0, sure - _UNUSED_NAME * max(0, n_unused)), 3)
+        return Match(asked, fill(self._wording[template_id].plain, asked.question, swapped=asked.swapped), confidence)
 
     @cached_property
     def _all_names(self) -> NameFinder:
         return NameFinder({name for template_id in self._templates for name in self._reader.all_names(template_id)})
 
+    def _names_in(self, text: str) -> list[Named]:
+        """Every name of an attribute, and the lead, if there is one."""
+        lead = lead_named(text)
+        return self._all_names.find(text) + ([lead] if lead else [])
+
     def _in_our_words(self, text: str) -> str:
         """The text with codes, everyday words and misspelled names as the questions spell them."""
         codes = {code: statement.attribute for code, statement in ptbxl_statements().items() if statement.kept}
         known = self._all_names.all
-        text = re.sub(r"\b[A-Z0-9]{3,5}\b", lambda word: codes.get(word[0], word[0]), " ".join(text.split()))
+        text = re.sub(r"\b[A-Z0-9]{3,5}\b", lambda word: codes.get(word[0], word[0]), text)
         # Names stay as they are; only what lies between them is put into our words.
         pieces, end = [], 0
         for name in self._all_names.find(text):
@@ -136,7 +156,7 @@ def finder_for(vocabulary: str) -> TemplateFinder:
 
 
 class _Texts:
-    """The sentences of each template as TF-IDF vectors of words, pairs of words and pieces of words.
+    """The sentences of each template as TF-IDF vectors of words, runs of words and pieces of words.
 
     What many templates say ("would you report ... for this recording") counts little, what few say much.
     """
@@ -159,7 +179,7 @@ class _Texts:
         vector = np.zeros(len(self._place), np.float32)
         for name, count in counts.items():
             if name in self._place:
-                vector[self._place[name]] = 1.0 + np.log(count)
+                vector[self._place[name]] = (1.0 + np.log(count)) * _weight(name)
         return vector * self._rarity
 
     def likeness(self, text: str, key: int) -> float:
@@ -176,10 +196,16 @@ def _features(text: str) -> Iterator[str]:
     yield from words
     if words:
         yield "^whether" if words[0] in _VERIFY_WORDS else "^which"
-    yield from (f"{one} {other}" for one, other in zip(words, words[1:], strict=False))
+    for n_words in (2, 3, 4):  # long ones tell "limited to the recent" from "limited to the previous"
+        yield from (" ".join(words[at : at + n_words]) for at in range(len(words) - n_words + 1))
     for word in words:
         padded = f"<{word}>"
         yield from (f"~{padded[at : at + 4]}" for at in range(len(padded) - 3))
+
+
+def _weight(feature: str) -> float:
+    """Runs of words tell the order, and little else."""
+    return 0.4 if " " in feature else 1.0
 
 
 def _placeholders_as_words(sentence: str) -> str:

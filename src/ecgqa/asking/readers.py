@@ -138,9 +138,8 @@ class FindingsReader:
         """The fewest lead sets that will do; names that say where need the regions of the heart."""
         template = asked.question.template
         names = (*asked.question.asked, *asked.question.options)
-        return (
-            "every" if template.per_lead or template.leads_asked or any(" leads" in one for one in names) else "entire"
-        )
+        placed = template.per_lead or template.leads_asked or any(" leads" in name for name in names)
+        return "every" if placed else "entire"
 
 
 class TrainedReader:

@@ -29,8 +29,8 @@ def ask(
     Example: ecgqa ask store-ptbxl:17 store-ptbxl:18 "Is atrial fibrillation new?" --classifier runs/se_wrn
 
     The question is understood as the nearest of the 70 templates, which is named with its confidence. Without more,
-    intervals, heart axis and noise are answered from measurements; everything else needs something trained. Research use
-    only, not for clinical use.
+    intervals, heart axis and noise are answered from measurements; everything else needs something trained. Research
+    use only, not for clinical use.
 
     Args:
         record_and_question: One WFDB record (path without extension, or STORE:ECG_ID), or two, the earlier first; then

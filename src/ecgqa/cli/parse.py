@@ -7,7 +7,6 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, set_parsing_settings
@@ -64,8 +63,8 @@ def call(function: Callable[..., Any], prog: str, words: list[str]) -> Any:
     """Parse `words` by the signature and docstring of `function`, and call it; returns what it returns.
 
     Parameters without default are positional, the others are `--name value`; `--flag` alone means `--flag true`, and
-    `--some-name` is `--some_name`. A last positional parameter of type list[Path] or list[str] takes any number of words; a first
-    one that may be None can be left out.
+    `--some-name` is `--some_name`. A last positional parameter of type list[Path] or list[str] takes any number of
+    words; a first one that may be None can be left out.
     `--config FILE.yaml` reads any of them from a file. Exits with status 2 if the words do not fit.
     """
     first = _optional_first(function)

@@ -17,6 +17,7 @@ from ecgqa.attributes.vocabulary import NO_STAGE, RANGES, UNKNOWN_STAGE, ptbxl_v
 from ecgqa.llm.offline import Answers
 from ecgqa.questions.asked import Asked
 from ecgqa.questions.evaluate import NO, NOT_SURE, YES
+from ecgqa.questions.facts import some
 from ecgqa.questions.grid import CHEST_LEADS, LIMB_LEADS, answer_word
 from ecgqa.questions.grounding import place_of
 from ecgqa.records import ALL_LEADS, LEADS, lead_set, leads_in
@@ -125,7 +126,7 @@ class SymbolicReader:
         look = _Look(self.findings, asked, ecg_ids)
         truth = look.options()
         scores = np.stack(list(truth.values()), axis=1)
-        known = ~np.isnan(scores).any(axis=1)
+        known = ~some(np.isnan(scores), 1)
         template = look.template
         if template.form == "verify" or (
             # Exactly one of these holds on every ECG.

@@ -173,10 +173,8 @@ class Store:
 
         rows = self.records.with_row_index("row").filter(pl.col("ecg_id") == ecg_id)
         if rows.is_empty():
-            ids = self.records["ecg_id"]
-            raise EcgqaError(
-                f"{self.folder} holds no ECG {ecg_id}", expected=f"one of {len(ids):,} ids, {ids.min()} to {ids.max()}"
-            )
+            ids = self.records["ecg_id"].sort().to_list()
+            raise EcgqaError(f"{self.folder} holds no ECG {ecg_id}", found=f"{len(ids):,} ids, {ids[:1]} to {ids[-1:]}")
         record = rows.row(0, named=True)
         length = record["n_samples"] or self.n_samples
         return Ecg(

@@ -153,7 +153,6 @@ def load_run(folder: str | Path, checkpoint: str = "best") -> tuple[Any, Tokeniz
     """
     from ecgqa.models.registry import Task
     from ecgqa.models.tokenizer import Tokenizer
-    from ecgqa.signals.read import Ecg
     from ecgqa.training.checkpoint import load_best
     from ecgqa.training.model_file import read_model_file
     from ecgqa.training.objectives.question_answering import ANSWERS
