@@ -39,7 +39,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Language models": {
         "llm sample": ("ecgqa.cli.llm:sample", "choose the questions to ask, as a named subset"),
-        "llm run": ("ecgqa.cli.llm:run", "ask a language model; resumable, with a budget"),
+        "llm run": ("ecgqa.cli.llm:run", "ask a language model, or a reader that costs nothing; resumable"),
+    },
+    "One ECG": {
+        "ask": ("ecgqa.cli.ask:ask", "one ECG, one question in free words, one answer, with what it rests on"),
     },
     "Results": {
         "score": ("ecgqa.cli.score:score", "prediction rows -> scores with intervals"),
