@@ -10,6 +10,8 @@ import polars as pl
 import pytest
 import requests
 
+from ecgqa.asking import MeasuringReader, ask
+from ecgqa.errors import EcgqaError
 from ecgqa.evaluation.load import select
 from ecgqa.evaluation.score import score
 from ecgqa.explorer.explorer import Explorer
@@ -29,8 +31,8 @@ def test_overview(server: str, explorer: Explorer) -> None:
     found = get(server, "overview")
     assert (found["n_questions"], found["n_ecgs"]) == (len(explorer.catalogue), explorer.store.n_ecgs)
     assert found["runs"] == ["chance", "majority_template", "question_only", "patchy"]
-    assert found["has"] == {"attributes": True, "findings": False, "reports": found["has"]["reports"], "reader": False}
-    assert "--findings" in found["reader_missing"]["fix"]
+    assert found["has"] == {"attributes": True, "findings": False, "reports": True}
+    assert found["reader"] is None
 
 
 def test_pages_of_questions_are_the_whole_list(server: str, explorer: Explorer) -> None:
@@ -62,6 +64,8 @@ def test_a_question_with_everything_about_it(server: str, explorer: Explorer) ->
     assert {one["origin"] for one in found["ecgs"][0]["attributes"]} == set(attributes["origin"].cast(pl.String))
     about = frame.filter(pl.col("ecg_row").list.contains(expected["ecg_row"][1])).height - 1
     assert found["ecgs"][1]["others"]["total"] == about
+    reports = explorer.store.reports
+    assert found["ecgs"][0]["report"] == reports.filter(pl.col("ecg_id") == expected["ecg_id"][0])["text"][0]
     outside = get(server, "question/{split}/{version}/{sample_id}".format(**key), split="train")
     assert outside["place"]["index"] is None
 
@@ -77,7 +81,7 @@ def test_samples_travel_unchanged(server: str, explorer: Explorer) -> None:
 
 def test_beats_are_those_of_the_delineation(server: str, explorer: Explorer) -> None:
     found = get(server, "ecg/5/beats")
-    expected = delineate(explorer.ecgs.trace(5).millivolts(), 500)
+    expected = delineate(explorer.ecgs.ecg(5))
     assert found["n_beats"] == expected.n_beats > 3
     times = [None if sample < 0 else sample / 500 for sample in expected.point("t_offset").tolist()]
     assert found["consensus"]["t_offset"] == times
@@ -116,6 +120,26 @@ def test_results_are_those_of_the_report(server: str, explorer: Explorer, predic
     listed = get(server, "questions", agreement="pair", right=pair["right"], wrong=pair["wrong"])
     assert listed["total"] == pair["n"]
     assert set(listed["marks"][0]) <= {-1, 0, 1}
+
+
+def test_asking_answers_as_ecgqa_ask_does(server: str, explorer: Explorer) -> None:
+    for rows, question in (
+        ([3], "is the QRS duration above the normal range?"),
+        ([4, 9], "compared to the first ECG, is the RR interval of the second ECG longer?"),
+    ):
+        answer = requests.post(f"{server}/api/ask", json={"question": question, "ecgs": rows}, timeout=60)
+        try:
+            expected = ask([explorer.ecgs.ecg(row) for row in rows], question, MeasuringReader()).as_json()
+        except EcgqaError as error:
+            assert (answer.status_code, answer.json()["error"]) == (422, error.message)
+            continue
+        assert answer.status_code == 200 and answer.json() == json.loads(json.dumps(expected))
+    assert expected
+    for question, told in (("", "no question"), ("x" * 501, "too long"), ("what is the weather?", "not understood")):
+        answer = requests.post(f"{server}/api/ask", json={"question": question, "ecgs": [3]}, timeout=60)
+        assert answer.status_code == 422 and told in answer.json()["error"]
+    for body in ({"question": "x"}, {"question": "x", "ecgs": []}, {"question": "x", "ecgs": [1, 2, 3]}, ["x"]):
+        assert requests.post(f"{server}/api/ask", json=body, timeout=60).status_code == 422
 
 
 def test_statistics_count_everything(server: str, explorer: Explorer) -> None:

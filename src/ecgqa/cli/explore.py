@@ -12,6 +12,7 @@ def explore(
     attributes: Path | None = None,
     findings: Path | None = None,
     run: Path | None = None,
+    classifier: Path | None = None,
     host: str = "127.0.0.1",
     port: int = 8642,
     open: bool = True,
@@ -27,8 +28,10 @@ def explore(
         store: A store folder made with ecgqa store build.
         predictions: Prediction files, or folders of them, as many as wanted, or none.
         attributes: Attribute table (or its folder), shown beside each question with the origin of each value.
-        findings: What a classifier found (ecgqa findings predict), shown beside each question; also a reader for --run.
-        run: A trained run (ecgqa train) that answers questions in free words.
+        findings: What a classifier found (ecgqa findings predict), shown beside each question.
+        run: Folder of a run trained to answer questions; it answers those that you ask in free words.
+        classifier: Folder of a run trained to find attributes, to answer instead; without either, questions on
+            intervals, the heart axis and noise are answered by measuring.
         host: Address to listen on. Any other than this machine's own asks visitors for a token, which is printed.
         port: Port to listen on; 0 takes a free one.
         open: Open the page in a browser; --open false only prints its address.
@@ -37,7 +40,9 @@ def explore(
     from ecgqa.explorer.explorer import open_explorer
     from ecgqa.explorer.serve import address, bind, new_token, serve
 
-    explorer = open_explorer(store, predictions, attributes=attributes, findings=findings, run=run)
+    explorer = open_explorer(
+        store, predictions, attributes=attributes, findings=findings, run=run, classifier=classifier
+    )
     explorer.check()
     listener = bind(host, port)
     token = new_token(host)

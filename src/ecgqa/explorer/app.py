@@ -19,12 +19,12 @@ from starlette.types import ASGIApp
 
 from ecgqa import __version__
 from ecgqa.errors import EcgqaError
-from ecgqa.explorer.ecgs import Trace
+from ecgqa.explorer import trace
 from ecgqa.explorer.explorer import Explorer
 from ecgqa.explorer.filters import number, read_filters
 from ecgqa.explorer.guard import BodyTooLarge, Guard, too_large
 from ecgqa.explorer.static_files import load_static
-from ecgqa.explorer.uploads import MAX_BODY_BYTES
+from ecgqa.explorer.uploads import MAX_BODY_BYTES, is_key
 
 PAGES: Final = ("/", "/question/{split}/{version}/{sample_id}", "/ecg/{row}", "/results", "/stats", "/ask")
 """Addresses of views: all are the one page, which shows what its address says."""
@@ -128,9 +128,8 @@ def overview(explorer: Explorer, request: Request) -> dict[str, Any]:
             "attributes": explorer.ecgs.attributes is not None,
             "findings": explorer.ecgs.findings is not None,
             "reports": explorer.ecgs.reports is not None,
-            "reader": explorer.asking.ready,
         },
-        "reader_missing": _as_json(explorer.asking.why_not) if explorer.asking.why_not else None,
+        "reader": explorer.asking.trained.name if explorer.asking.trained else None,
         "version": __version__,
     }
 
@@ -164,31 +163,29 @@ def question(explorer: Explorer, request: Request) -> dict[str, Any]:
 def ecg(explorer: Explorer, request: Request) -> dict[str, Any]:
     """An ECG of the store with what is known of it and asked about it, or an upload."""
     key = request.path_params["key"]
-    if len(key) == 32:
-        name, found = explorer.uploads.get(key)
-        about = explorer.uploads.trace(key).about()
-        return {"name": name, "key": key, "flags": list(found.flags), "trace": about}
+    if is_key(key):
+        return _upload(explorer, key)
     by_id = request.query_params.get("by") == "id"
     row = explorer.ecgs.row_of_id(number(key, "ecg_id", at_most=2**62)) if by_id else number(key, "ECG row")
     return explorer.ecg(row)
 
 
-def _trace(explorer: Explorer, key: str) -> Trace:
-    return explorer.uploads.trace(key) if len(key) == 32 else explorer.ecgs.trace(number(key, "ECG row"))
+def _upload(explorer: Explorer, key: str) -> dict[str, Any]:
+    name, found = explorer.uploads.get(key)
+    return {"key": key, "name": name, "flags": list(found.flags), "trace": trace.about(found)}
 
 
 def signal(explorer: Explorer, request: Request) -> Response:
     """The samples as int16, lead after lead; what they mean stands in the header X-Trace as JSON."""
-    trace = _trace(explorer, request.path_params["key"])
-    return Response(
-        trace.as_bytes(), media_type="application/octet-stream", headers={"X-Trace": json.dumps(trace.about())}
-    )
+    found = explorer.shown(request.path_params["key"])
+    headers = {"X-Trace": json.dumps(trace.about(found))}
+    return Response(trace.as_bytes(found), media_type="application/octet-stream", headers=headers)
 
 
 def beats(explorer: Explorer, request: Request) -> dict[str, Any]:
     """Where the waves of each beat lie."""
     key = request.path_params["key"]
-    return explorer.uploads.trace(key).beats() if len(key) == 32 else explorer.ecgs.beats(number(key, "ECG row"))
+    return trace.beats(explorer.shown(key)) if is_key(key) else explorer.ecgs.beats(number(key, "ECG row"))
 
 
 def results(explorer: Explorer, request: Request) -> Any:
@@ -231,8 +228,7 @@ async def upload(explorer: Explorer, request: Request) -> dict[str, Any]:
     if len(contents) != len(given):
         raise EcgqaError("two of the files have one name", expected="a .hea and its .dat, or one .csv")
     key = await run_in_threadpool(explorer.uploads.add, contents, fs_hz)
-    name, found = explorer.uploads.get(key)
-    return {"key": key, "name": name, "flags": list(found.flags), "trace": explorer.uploads.trace(key).about()}
+    return _upload(explorer, key)
 
 
 async def ask(explorer: Explorer, request: Request) -> dict[str, Any]:

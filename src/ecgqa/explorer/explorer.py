@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,17 @@ import numpy as np
 import polars as pl
 
 from ecgqa.errors import EcgqaError
-from ecgqa.explorer.asking import Asking, make_asking
+from ecgqa.explorer.asking import Asking
 from ecgqa.explorer.catalogue import Catalogue
-from ecgqa.explorer.ecgs import Ecgs, Trace
+from ecgqa.explorer.ecgs import Ecgs
 from ecgqa.explorer.filters import Filters, number
 from ecgqa.explorer.results import Results
 from ecgqa.explorer.runs import Runs
 from ecgqa.explorer.statistics import statistics
-from ecgqa.explorer.uploads import Uploads
+from ecgqa.explorer.trace import about
+from ecgqa.explorer.uploads import Uploads, is_key
 from ecgqa.records import ATTRIBUTES, FINDINGS, options_of
+from ecgqa.signals.read import Ecg
 from ecgqa.store.open import Store, open_store
 from ecgqa.tables import read_table
 
@@ -46,7 +47,7 @@ class Explorer:
         self.catalogue = Catalogue(store)
         self.ecgs = Ecgs(store, attributes, findings)
         self.uploads = Uploads()
-        self.asking = asking or Asking(None)
+        self.asking = asking or Asking()
         self.results = Results(self.catalogue, predictions)
         self.run_names: list[str] = []
         if predictions is not None:
@@ -58,15 +59,17 @@ class Explorer:
         """Stop working in the background."""
         self._worker.shutdown(wait=False, cancel_futures=True)
         self.results.close()
+        self.asking.close()
 
     def runs(self, *, wait: bool) -> Runs | None:
         """The runs joined with the questions; None if that is not done yet and `wait` is false."""
         return self._runs.result() if wait or self._runs.done() else None
 
     def check(self, patience_s: float = 1.0) -> None:
-        """Raise EcgqaError if the predictions turn out, within a moment, not to fit the questions."""
+        """Raise EcgqaError if the predictions or the reader turn out, within a moment, to be of no use here."""
         with suppress(TimeoutError):
             self._runs.result(patience_s)
+            self.asking.reader.result(patience_s)
 
     def question(self, split: str, version: str, sample_id: int, filters: Filters) -> dict[str, Any]:
         """All that is known of one question, and what stands before and after it where `filters` pass."""
@@ -105,7 +108,7 @@ class Explorer:
         shown = others[:MOST_OTHERS]
         return {
             "record": record,
-            "trace": self.ecgs.trace(ecg_row).about(),
+            "trace": about(self.ecgs.ecg(ecg_row)),
             **self.ecgs.known(ecg_row),
             "others": {
                 "total": len(others),
@@ -114,16 +117,15 @@ class Explorer:
             },
         }
 
+    def shown(self, key: str) -> Ecg:
+        """An ECG of the store by its row, or an upload by its key."""
+        if is_key(key):
+            return self.uploads.get(key)[1]
+        return self.ecgs.ecg(number(key, "ECG row"))
+
     def ask(self, keys: Sequence[str], question: str) -> dict[str, Any]:
-        """Put a question to the reader about one or two ECGs, by row or by the key of an upload."""
-        ecgs: list[tuple[Trace, int | None]] = []
-        for key in keys:
-            if len(key) == 32:
-                ecgs.append((self.uploads.trace(key), None))
-            else:
-                row = number(key, "ECG row")
-                ecgs.append((self.ecgs.trace(row), int(self.ecgs.record(row)["ecg_id"])))
-        return asdict(self.asking.ask(ecgs, question))
+        """Put a question to the reader about one ECG or two."""
+        return self.asking.ask([self.shown(key) for key in keys], question)
 
     @cached_property
     def statistics(self) -> dict[str, Any]:
@@ -137,6 +139,7 @@ def open_explorer(
     attributes: Path | None = None,
     findings: Path | None = None,
     run: Path | None = None,
+    classifier: Path | None = None,
 ) -> Explorer:
     """An explorer over files on disk; raises EcgqaError where one of them is not what it should be."""
     from ecgqa.evaluation.load import load_predictions
@@ -149,5 +152,5 @@ def open_explorer(
         load_predictions(predictions) if predictions else None,
         attributes=None if attributes is None else read_table(attributes, ATTRIBUTES),
         findings=None if findings is None else read_table(findings, FINDINGS),
-        asking=make_asking(opened, findings, run),
+        asking=Asking(run, classifier),
     )

@@ -12,7 +12,6 @@ from threading import Lock
 from typing import Final
 
 from ecgqa.errors import EcgqaError
-from ecgqa.explorer.ecgs import Trace
 from ecgqa.signals.read import Ecg, read_ecg
 from ecgqa.signals.read_csv import read_csv_ecg
 from ecgqa.signals.wfdb_header import Header, parse_header
@@ -56,14 +55,15 @@ class Uploads:
     def get(self, key: str) -> tuple[str, Ecg]:
         """Name and ECG of an upload; raises EcgqaError if it is not kept (any more)."""
         with self._lock:
-            if _KEY.fullmatch(key) is None or key not in self._kept:
+            if key not in self._kept:
                 raise EcgqaError("this upload is no longer kept", fix="upload the record again")
             self._kept.move_to_end(key)
             return self._kept[key]
 
-    def trace(self, key: str) -> Trace:
-        ecg = self.get(key)[1]
-        return Trace(ecg.digital, tuple(ecg.gain_per_mv.tolist()), ecg.fs_hz)
+
+def is_key(text: str) -> bool:
+    """Whether `text` is the key of an upload rather than the row of an ECG."""
+    return _KEY.fullmatch(text) is not None
 
 
 def parse_upload(files: dict[str, bytes], fs_hz: float | None = None) -> tuple[str, Ecg]:

@@ -8,7 +8,7 @@ export async function ask({ main, overview, go, signal }) {
   const chosen = h("div", {});
   const reply = h("div", { "aria-live": "polite" });
   const asked = () => new URLSearchParams(location.search);
-  const text = h("input", { id: "question", type: "text", maxlength: "500", placeholder: "does this ECG show atrial fibrillation?", value: asked().get("question") ?? "" });
+  const text = h("input", { id: "question", type: "text", maxlength: "500", placeholder: "is the QRS duration above the normal range?", value: asked().get("question") ?? "" });
   const id = h("input", { id: "ecg-id", type: "number", min: "0", step: "1", placeholder: "ECG id" });
   const second = h("input", { id: "second-id", type: "number", min: "0", step: "1", placeholder: "second ECG id, for a comparison" });
   const files = h("input", { id: "files", type: "file", multiple: true, accept: ".hea,.dat,.csv,.tsv,.txt" });
@@ -67,6 +67,7 @@ export async function ask({ main, overview, go, signal }) {
     fill(reply, h("p", { class: "soft", role: "status" }, "Reading the ECG …"));
     try {
       fill(reply, answered(await post("ask", { question: text.value, ecgs: keysOf() })));
+      if (!view.beats) view.toggleBeats?.();
     } catch (error) {
       fill(reply, problem(error));
     }
@@ -75,7 +76,7 @@ export async function ask({ main, overview, go, signal }) {
 
   fill(main,
     h("h1", {}, "Ask"),
-    overview.reader_missing ? problem({ message: overview.reader_missing.error, fix: overview.reader_missing.fix }) : null,
+    h("p", { class: "soft" }, overview.reader ? `Answers come from ${overview.reader}.` : "Nothing trained was given: questions on intervals, the heart axis and noise are answered by measuring. More with: ecgqa explore STORE --run RUN, or --classifier RUN."),
     h("div", { class: "columns" },
       h("section", { class: "card" }, h("h2", {}, "An ECG"),
         h("form", { onsubmit: choose, class: "row" }, h("label", { for: "ecg-id" }, `One of the store's ${number(overview.n_ecgs)} ECGs `), id, h("label", { for: "second-id", class: "unseen" }, "Second ECG"), second, h("button", {}, "look")),
@@ -110,15 +111,21 @@ export async function ask({ main, overview, go, signal }) {
   return { update, keys: { ...Object.fromEntries(["c", "b", "+", "=", "-", "0"].map(pass)), "/": () => text.focus(), l: () => go("/") } };
 }
 
-// An answer with what it rests on.
+// An answer with how it was understood and what it rests on.
 function answered(found) {
-  const { template } = found;
-  const scores = found.scores && found.candidates.map((name, place) => [name, percent(found.scores[place] ?? null)]);
+  const { understood, measured } = found;
+  const scores = Object.entries(found.scores).sort((a, b) => b[1] - a[1]).slice(0, 20);
+  const which = (place) => (measured.length > 1 ? ["first ECG", "second ECG"][place] : "");
   return [
-    h("p", { class: "gold" }, "Answer: ", h("strong", {}, found.answer.join(", ") || "none")),
-    h("p", { class: "soft" }, `by ${found.reader}. Research use only, not for clinical use.`),
-    template ? h("p", {}, `Understood as template ${template.template_id}: “${template.question}” (confidence ${percent(template.confidence, 0)})`) : null,
-    scores?.length ? table("Scores", ["Candidate", "Score"], scores.slice(0, 20), "known") : null,
-    found.rests_on.length ? [h("h3", {}, "What it rests on"), table("What it rests on", ["Finding", "Value", "ECG"],
-      found.rests_on.map((row) => [row.name, row.value === null ? "–" : `${typeof row.value === "number" ? Number(row.value.toPrecision(3)) : row.value} ${row.unit ?? ""}`, row.ecg]), "known")] : null];
+    h("p", { class: "gold" }, "Answer: ", h("strong", {}, found.answer.join(", ") || `none (${found.status})`)),
+    h("p", { class: "soft" }, `Answered by ${found.reader}. ${found.disclaimer}`),
+    h("p", {}, `Understood as: “${understood.sentence}” (template ${understood.template_id}, confidence ${percent(understood.confidence, 0)})`),
+    understood.others.length ? h("details", {}, h("summary", {}, "other readings of the question"),
+      h("ul", {}, understood.others.map((one) => h("li", {}, `${one.sentence} (${percent(one.confidence, 0)})`)))) : null,
+    found.findings.length ? [h("h3", {}, "Findings looked up (above 50 % = shown)"), table("Findings looked up", ["Finding", "Truth", ""],
+      found.findings.map((one) => [[one.name, one.leads].filter(Boolean).join(" in "), percent(one.truth), which(one.ecg)]), "known")] : null,
+    scores.length ? [h("h3", {}, "Scores (above 50 % = answered)"), table("Scores", ["Answer", "Score"], scores.map(([name, score]) => [name, percent(score)]), "known")] : null,
+    found.reply ? h("pre", {}, found.reply) : null,
+    measured.map((lines, place) => [h("h3", {}, ["Measured", which(place)].filter(Boolean).join(", ")), h("ul", { class: "measured" }, lines.map((line) => h("li", {}, line)))]),
+  ];
 }
