@@ -118,7 +118,7 @@ function answered(found) {
   const which = (place) => (measured.length > 1 ? ["first ECG", "second ECG"][place] : "");
   return [
     h("p", { class: "gold" }, "Answer: ", h("strong", {}, found.answer.join(", ") || `none (${found.status})`)),
-    h("p", { class: "soft" }, `Answered by ${found.reader}. ${found.disclaimer}`),
+    h("p", { class: "soft" }, `Reader: ${found.reader}. ${found.disclaimer}`),
     h("p", {}, `Understood as: “${understood.sentence}” (template ${understood.template_id}, confidence ${percent(understood.confidence, 0)})`),
     understood.others.length ? h("details", {}, h("summary", {}, "other readings of the question"),
       h("ul", {}, understood.others.map((one) => h("li", {}, `${one.sentence} (${percent(one.confidence, 0)})`)))) : null,

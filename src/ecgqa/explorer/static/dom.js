@@ -49,6 +49,9 @@ export const number = (value) => Number(value).toLocaleString("en");
 export const percent = (value, digits = 1) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(digits)} %`);
 export const words = (name) => String(name).replace(/^comparison_/, "").replaceAll("_", " ");
 
+// A name that may be broken after its underscores.
+export const breakable = (name) => name.replaceAll("_", "_\u200b");
+
 export function options(values, chosen) {
   return values.map(([value, text]) => {
     const option = h("option", { value }, text);

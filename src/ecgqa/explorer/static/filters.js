@@ -33,7 +33,7 @@ export class FilterPanel {
   constructor(overview, change) {
     this.overview = overview;
     this.change = change;
-    this.opened = new Set(["split", "question_type"]);
+    this.opened = new Set(matchMedia("(min-width: 62rem)").matches ? ["split", "question_type"] : []);
     this.narrowed = {};
     this.element = h("div", { class: "filter-fields" });
   }

@@ -15,6 +15,7 @@ export async function question({ main, overview, go, signal }, split, version, s
   const view = new TraceView(found.ecgs.map((one, at) => ({ key: one.record.row, title: about(one.record, titles[at]) })), signal);
   const to = (key) => key && questionAddress(key, filters);
   const link = (key, text, label) => (key ? h("a", { href: to(key), "aria-label": label, "data-stay": true }, text) : h("span", { class: "soft" }, text));
+  const wide = found.replies.length > 3;
   const where = place.index === null ? "not in the list" : `${number(place.index + 1)} of ${number(place.total)}`;
   fill(main,
     h("nav", { class: "trail", "aria-label": "Place in the list" },
@@ -24,7 +25,8 @@ export async function question({ main, overview, go, signal }, split, version, s
       asked.attribute ? ` · about ${asked.attribute.join(", ")}` : null),
     h("p", { class: "gold" }, "Right answer: ", h("strong", {}, asked.answer.join(", "))),
     view.element,
-    h("div", { class: "columns" }, answers(found, overview), found.ecgs.map((one, at) => known(one, overview, titles[at]))),
+    wide ? answers(found, overview) : null,
+    h("div", { class: "columns" }, wide ? null : answers(found, overview), found.ecgs.map((one, at) => known(one, overview, titles[at]))),
     found.ecgs.map((one, at) => others(one, overview, titles[at])));
   view.load();
   const step = (key) => key && go(to(key));
@@ -65,7 +67,7 @@ function answers(found, overview) {
   const part = h("div", {}, table("Candidates and answers", head, sorted.slice(0, MANY).map(row), "answers"));
   const more = many ? h("button", { type: "button", onclick: () => fill(part, table("Candidates and answers", head, sorted.map(row), "answers")) && more.remove() }, `show all ${number(sorted.length)} candidates`) : null;
   const odd = replies.filter(({ reply }) => reply && (reply.status !== "ok" || reply.raw));
-  return h("section", { class: replies.length > 3 ? "card wide" : "card", "aria-labelledby": "answers-title" },
+  return h("section", { class: "card", "aria-labelledby": "answers-title" },
     h("h2", { id: "answers-title" }, "Answers"),
     part, more,
     overview.runs.length ? null : h("p", { class: "soft" }, "No predictions were given. Try: ecgqa explore STORE PREDICTIONS.parquet"),

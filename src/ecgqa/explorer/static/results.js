@@ -1,6 +1,6 @@
 // The tables of `ecgqa report`, live: runs side by side, by group, confusion, disagreements.
 import { get } from "./api.js";
-import { fill, h, number, options, percent, problem, table, words } from "./dom.js";
+import { breakable, fill, h, number, options, percent, problem, table, words } from "./dom.js";
 import { query } from "./filters.js";
 
 const COLUMNS = ["em_candidates", "em_set", "em_argmax", "option_f1_macro", "auroc_macro", "auprc_macro"];
@@ -84,7 +84,7 @@ function groups(found, breakdown, link) {
   const names = [...new Set(found.groups.map((row) => row.group))];
   const of = (run, group) => found.groups.find((row) => row.run === run && row.group === group);
   const field = LINKED[breakdown];
-  return table("Scores by group", ["Group", ...found.runs, "Questions"], names.map((group) => {
+  return table("Scores by group", ["Group", ...found.runs.map(breakable), "Questions"], names.map((group) => {
     const most = Math.max(...found.runs.map((run) => of(run, group)?.value ?? -1));
     const name = group.replaceAll("_", " ");
     return [field ? link({ [field]: group }, name, `Questions of ${name}`) : name,
@@ -98,7 +98,7 @@ function disagreements(found, link) {
   const of = (right, wrong) => found.pairs.find((pair) => pair.right === right && pair.wrong === wrong).n;
   return [h("h2", {}, "Disagreements"),
     h("p", {}, link({ agreement: "disagree" }, "questions on which the runs disagree"), ", ", link({ agreement: "all_wrong" }, "which all got wrong"), ", ", link({ agreement: "all_right" }, "which all got right"), ". Below: how often the run of the row was right where that of the column was wrong."),
-    table("Disagreements", ["Right ↓  wrong →", ...found.runs], found.runs.map((right) => [right,
+    table("Disagreements", ["Right ↓  wrong →", ...found.runs.map(breakable)], found.runs.map((right) => [right,
       ...found.runs.map((wrong) => (right === wrong ? "" : link({ agreement: "pair", right, wrong }, number(of(right, wrong)), `${right} right, ${wrong} wrong: ${of(right, wrong)} questions`)))]), "scores")];
 }
 
