@@ -61,19 +61,15 @@ def predictions(exhibit: Exhibit) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def explorer(exhibit: Exhibit, predictions: pl.DataFrame) -> Iterator[Explorer]:
+def explorer(exhibit: Exhibit, predictions: pl.DataFrame) -> Explorer:
     attributes = pl.read_parquet(exhibit.attributes / "attributes.parquet")
-    opened = Explorer(open_store(exhibit.store), predictions, attributes=attributes)
-    yield opened
-    opened.close()
+    return Explorer(open_store(exhibit.store), predictions, attributes=attributes)
 
 
 @pytest.fixture(scope="session")
-def bare(exhibit: Exhibit) -> Iterator[Explorer]:
+def bare(exhibit: Exhibit) -> Explorer:
     """The same store without anything beside it."""
-    opened = open_explorer(exhibit.store)
-    yield opened
-    opened.close()
+    return open_explorer(exhibit.store)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -14,10 +17,12 @@ from ecgqa.asking import MeasuringReader, ask
 from ecgqa.errors import EcgqaError
 from ecgqa.evaluation.load import select
 from ecgqa.evaluation.score import score
-from ecgqa.explorer.explorer import Explorer
+from ecgqa.explorer.explorer import Explorer, open_explorer
+from ecgqa.records import FINDINGS
 from ecgqa.signals.delineation import delineate
 from ecgqa.store import open_store
 from ecgqa.store.build import build_store
+from ecgqa.tables import write_table
 from support.served import served
 
 
@@ -189,4 +194,53 @@ def test_a_store_without_predictions_and_questions(bare: Explorer, tmp_path, exh
         assert get(two.rstrip("/"), "questions")["total"] == 0
         assert get(two.rstrip("/"), "stats")["n_questions"] == 0
         assert get(two.rstrip("/"), "ecg/2")["record"]["ecg_id"] == 3
-    alone.close()
+
+
+def test_findings_stand_beside_a_question(exhibit, bare: Explorer, tmp_path) -> None:
+    ecg_id = bare.ecgs.record(0)["ecg_id"]
+    rows = [
+        (ecg_id, 4095, "sinus rhythm", 0.9, 0.5),
+        (ecg_id, 1, "q waves present", 0.4, 0.6),
+        (ecg_id + 1, 4095, "x", 1, 0),
+    ]
+    table = pl.DataFrame(
+        [
+            {"source": "synthetic", "ecg_id": one, "split": "test", "leads": leads, "attribute": name,
+             "probability": probability, "threshold": threshold, "label": None, "run": "classifier"}
+            for one, leads, name, probability, threshold in rows
+        ]
+    )  # fmt: skip
+    path = write_table(table, tmp_path / "findings.parquet", FINDINGS)
+    found = open_explorer(exhibit.store, findings=path).ecg(0)["findings"]
+    told = [(one["attribute"], one["leads"], round(one["probability"], 2), one["shown"]) for one in found]
+    assert told == [("sinus rhythm", [], 0.9, True), ("q waves present", ["I"], 0.4, False)]
+
+
+def test_what_does_not_belong_to_the_store_is_refused_at_the_start(
+    exhibit, predictions: pl.DataFrame, tmp_path
+) -> None:
+    other = predictions.filter(pl.col("run") == "chance").with_columns(pl.col("sample_id") + 10**9)
+    with pytest.raises(EcgqaError, match="belong to no question"):
+        Explorer(open_store(exhibit.store), other).check(patience_s=30)
+    with pytest.raises(EcgqaError):
+        open_explorer(exhibit.store, run=tmp_path / "no run").check(patience_s=30)
+    with pytest.raises(EcgqaError, match="one reader"):
+        open_explorer(exhibit.store, run=tmp_path, classifier=tmp_path)
+
+
+def test_the_command_serves_until_it_is_interrupted(exhibit, tmp_path) -> None:
+    words = [str(exhibit.store), str(exhibit.predictions), "--port", "0", "--open", "false"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ecgqa", "explore", *words],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        server = process.stdout.readline().split()[-1].rstrip("/")
+        assert "not for clinical use" in process.stdout.readline()
+        assert len(get(server, "overview")["runs"]) == 6
+        assert requests.get(f"{server}/api/results", timeout=30).status_code == 202  # work that is not waited for
+        process.send_signal(signal.SIGINT)
+        out, told = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert (process.returncode, told) == (0, "")

@@ -400,7 +400,21 @@ def test_a_tablet(browser: sync.Browser, server: str, explorer: Explorer) -> Non
         wide = tablet.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide <= 0, path
     sync.expect(tablet.locator("html")).to_have_attribute("data-theme", "dark")
+    sheet = canvas_after(tablet, f"{server}/question/test/paraphrased/{asked['sample_id']}")
+    whole, box = number_of(sheet, "scale"), sheet.bounding_box()
+    fingers = context.new_cdp_session(tablet)
+    for kind, apart in (("touchStart", 60), ("touchMove", 90), ("touchMove", 120), ("touchEnd", None)):
+        y, middle = box["y"] + 100, box["x"] + 300
+        points = [] if apart is None else [{"x": middle + side * apart, "y": y, "id": side + 1} for side in (-1, 1)]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    tablet.wait_for_function("least => document.querySelector('canvas').dataset.scale > 1.8 * least", arg=whole)
+    assert number_of(sheet, "scale") == pytest.approx(2 * whole, rel=0.1)
     context.close()
+
+
+def canvas_after(page: sync.Page, address: str) -> sync.Locator:
+    page.goto(address)
+    return canvas(page)
 
 
 def test_a_token_and_errors(browser: sync.Browser, bare: Explorer) -> None:
@@ -443,4 +457,3 @@ def test_real_ecgs(page: sync.Page, real_data: Path, tmp_path: Path) -> None:
         sync.expect(page.locator("blockquote").first).to_have_text(" ".join(report.split()))
         page.get_by_role("navigation", name="Place in the list").get_by_role("link", name="Next question").click()
         sync.expect(page.locator(".trail")).to_contain_text("2 of")
-    explorer.close()

@@ -58,6 +58,5 @@ def explore(
     except KeyboardInterrupt:
         pass
     finally:
-        explorer.close()
         listener.close()
     return 0

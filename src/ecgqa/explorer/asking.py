@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from ecgqa.errors import EcgqaError
+from ecgqa.explorer.background import in_background
 
 if TYPE_CHECKING:
     from ecgqa.asking import Reader
@@ -24,13 +25,8 @@ class Asking:
         if run is not None and classifier is not None:
             raise EcgqaError("one reader answers", expected="one of --run and --classifier")
         self.trained = run or classifier
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="reader")
-        self.reader: Future[Reader] = self._worker.submit(_load, run, classifier)
+        self.reader: Future[Reader] = in_background(lambda: _load(run, classifier))
         self._one_at_a_time = Lock()
-
-    def close(self) -> None:
-        """Stop loading."""
-        self._worker.shutdown(wait=False, cancel_futures=True)
 
     def ask(self, ecgs: Sequence[Ecg], question: str) -> dict[str, Any]:
         """What `ecgqa ask --json` prints about one or two ECGs; raises EcgqaError where the reader cannot answer."""

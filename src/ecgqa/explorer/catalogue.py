@@ -102,8 +102,7 @@ class Catalogue:
     def find(self, filters: Filters, runs: Runs | None = None) -> NDArray[np.int32]:
         """Rows of the questions that pass, in the order of the store; `runs` is needed where the filters name any."""
         mask = self._shared(filters, runs)
-        for name, own in self._own(filters).items():
-            del name
+        for own in self._own(filters).values():
             mask = mask & own
         return np.flatnonzero(mask).astype(np.int32)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ import polars as pl
 
 from ecgqa.errors import EcgqaError
 from ecgqa.explorer.asking import Asking
+from ecgqa.explorer.background import in_background
 from ecgqa.explorer.catalogue import Catalogue
 from ecgqa.explorer.ecgs import Ecgs
 from ecgqa.explorer.filters import Filters, number
@@ -32,7 +32,7 @@ MOST_OTHERS = 500
 
 
 class Explorer:
-    """A store and its predictions, opened for looking at; `close` it when done."""
+    """A store and its predictions, opened for looking at."""
 
     def __init__(
         self,
@@ -52,14 +52,7 @@ class Explorer:
         self.run_names: list[str] = []
         if predictions is not None:
             self.run_names = [str(name) for name in predictions["run"].unique(maintain_order=True)]
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="runs")
-        self._runs = self._worker.submit(Runs, self.catalogue.frame, predictions)
-
-    def close(self) -> None:
-        """Stop working in the background."""
-        self._worker.shutdown(wait=False, cancel_futures=True)
-        self.results.close()
-        self.asking.close()
+        self._runs = in_background(lambda: Runs(self.catalogue.frame, predictions))
 
     def runs(self, *, wait: bool) -> Runs | None:
         """The runs joined with the questions; None if that is not done yet and `wait` is false."""

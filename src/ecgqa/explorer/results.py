@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from threading import Lock
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from ecgqa.evaluation.load import select
 from ecgqa.evaluation.metrics import METRICS
 from ecgqa.evaluation.score import score
 from ecgqa.evaluation.scores import Scores
+from ecgqa.explorer.background import in_background
 from ecgqa.explorer.catalogue import Catalogue
 from ecgqa.explorer.runs import Runs
 from ecgqa.records import Split, Version
@@ -29,13 +30,8 @@ class Results:
 
     def __init__(self, catalogue: Catalogue, predictions: pl.DataFrame | None) -> None:
         self._catalogue, self._predictions = catalogue, predictions
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="scores")
-        self._lock = Lock()
+        self._lock, self._one_at_a_time = Lock(), Lock()
         self._scores: dict[tuple[str, str], Future[Scores]] = {}
-
-    def close(self) -> None:
-        """Wait for nothing that is not wanted any more."""
-        self._worker.shutdown(wait=False, cancel_futures=True)
 
     def scores(self, split: str, version: str) -> Future[Scores]:
         """Scores of one split and wording ("" = all predicted), finished or on the way; raises EcgqaError."""
@@ -50,7 +46,7 @@ class Results:
         with self._lock:
             key = (split, version)
             if key not in self._scores:
-                self._scores[key] = self._worker.submit(self._score, split, version)
+                self._scores[key] = in_background(lambda: self._score(split, version))
             return self._scores[key]
 
     def _score(self, split: str, version: str) -> Scores:
@@ -63,7 +59,8 @@ class Results:
         if predictions.is_empty():
             raise EcgqaError(f"no run has predictions of {split or 'any split'}, {version or 'any wording'}")
         chosen = select(questions, predictions)
-        return score(chosen.questions, chosen.predictions, n_resamples=N_RESAMPLES)
+        with self._one_at_a_time:
+            return score(chosen.questions, chosen.predictions, n_resamples=N_RESAMPLES)
 
     def tables(self, scores: Scores, runs: Runs, split: str, version: str, breakdown: str, metric: str) -> Any:
         """What the results page shows: overall, by group, confusion, outcomes, disagreements, definitions."""
