@@ -240,7 +240,7 @@ def test_the_command_serves_until_it_is_interrupted(exhibit, tmp_path) -> None:
         assert len(get(server, "overview")["runs"]) == 6
         assert requests.get(f"{server}/api/results", timeout=30).status_code == 202  # work that is not waited for
         process.send_signal(signal.SIGINT)
-        out, told = process.communicate(timeout=20)
+        told = process.communicate(timeout=20)[1]
     finally:
         process.kill()
     assert (process.returncode, told) == (0, "")
