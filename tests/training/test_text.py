@@ -67,3 +67,20 @@ def test_the_command(tiny_store: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert main([*words, "--data.tokenizer", str(tmp_path / "bert é"), "--run.device", "cpu"]) == 0
     said = capsys.readouterr().err
     assert "word_embedding, token_type; fresh: text_positions ((40, 16), here (512, 16))" in said
+
+
+def test_the_first_text_encoder_at_hand_is_taken(
+    tiny_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_bert(tmp_path / "bert")
+    wishes = f"{tmp_path / 'nowhere'}, {tmp_path / 'bert'}, own"
+    run = train(tiny_recipe(tiny_store, data__tokenizer=wishes, **SHORT), tmp_path / "run")
+    said = capsys.readouterr().err
+    assert "nowhere" in said and f"starting from {tmp_path / 'bert'}: word_embedding" in said
+    lacking = tiny_recipe(tiny_store, data__tokenizer=f"{tmp_path / 'nowhere'}, own", **SHORT)
+    assert QuestionAnswering(lacking).tokenizer.vocab_size <= 100 and "taking own instead" in capsys.readouterr().err
+    # A run that has begun with BERT goes on with it, whatever is at hand now.
+    shutil.rmtree(tmp_path / "bert")
+    (run / "manifest.json").unlink()
+    train(tiny_recipe(tiny_store, data__tokenizer=wishes, **SHORT), run)
+    assert "going on from update 4 of 4" in capsys.readouterr().err

@@ -22,6 +22,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "questions check": ("ecgqa.cli.questions:check", "report everything wrong with a question data set"),
         "questions diff": ("ecgqa.cli.questions:diff", "answer released questions from our attributes, and compare"),
         "map": ("ecgqa.cli.map:map_questions", "add the path of each ECG to published questions"),
+        "plot": ("ecgqa.cli.plot:plot", "draw an ECG on its grid, true to size"),
         "store build": ("ecgqa.cli.store:build", "ECGs + questions -> training store"),
         "store info": ("ecgqa.cli.store:info", "what a store holds"),
     },

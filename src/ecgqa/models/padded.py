@@ -39,11 +39,16 @@ def mean_pool(x: Tensor, n: Tensor | None, stride: int) -> Tensor:
     return F.avg_pool1d(blank(x, n), stride, stride, ceil_mode=True) / share.clamp_min(1.0 / (2 * stride))
 
 
-def batch_norm(norm: nn.BatchNorm1d, x: Tensor, n: Tensor | None) -> Tensor:
-    """Batch norm of x (B, channels, L) whose statistics, while training, come from valid frames only."""
-    if n is None or not norm.training:
+def batch_norm(norm: nn.Module, x: Tensor, n: Tensor | None) -> Tensor:
+    """Batch norm of x (B, channels, L) whose statistics, while training, come from the first n (B,) frames only."""
+    return valid_batch_norm(norm, x, None if n is None else positions_below(n, x.shape[-1])[:, None])
+
+
+def valid_batch_norm(norm: nn.Module, x: Tensor, valid: Tensor | None) -> Tensor:
+    """Batch norm of x (B, channels, L) whose statistics, while training, come from valid (B, 1, L) frames only."""
+    if valid is None or not norm.training:
         out: Tensor = norm(x)
         return out
-    valid = positions_below(n, x.shape[-1])
-    frames = x.transpose(1, 2)
-    return torch.zeros_like(frames).masked_scatter(valid[:, :, None], norm(frames[valid])).transpose(1, 2)
+    frames, kept = x.transpose(1, 2), valid[:, 0]
+    normed = norm(frames[kept]).to(x.dtype)
+    return torch.zeros_like(frames).masked_scatter(kept[:, :, None], normed).transpose(1, 2)

@@ -4,38 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ecgqa.models.layers import positions_below
+from ecgqa.models.padded import valid_batch_norm
 from ecgqa.records import LEADS
 
 EXPANSION = 4
 """Output channels of a bottleneck block per inner channel."""
-
-
-class BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation; with a mask, training takes its statistics from valid positions only."""
-
-    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        """x (B, channels, L), valid bool (B, 1, L)."""
-        if valid is None or not self.training:
-            return super().forward(x)
-        x, dtype = x.float(), x.dtype
-        count = valid.sum().clamp_min(1)
-        mean = (x * valid).sum((0, 2)) / count
-        centred = x - mean[:, None]
-        variance = (centred.square() * valid).sum((0, 2)) / count
-        with torch.no_grad():
-            assert self.running_mean is not None and self.running_var is not None
-            assert self.num_batches_tracked is not None and self.momentum is not None
-            unbiased = variance * count / (count - 1).clamp_min(1)
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(unbiased, self.momentum)
-            self.num_batches_tracked += 1
-        out = centred * (torch.rsqrt(variance + self.eps) * self.weight)[:, None] + self.bias[:, None]
-        return out.to(dtype)
 
 
 class Bottleneck(nn.Module):
@@ -46,26 +23,24 @@ class Bottleneck(nn.Module):
         n_out = planes * EXPANSION
         self.stride = stride
         self.conv1 = nn.Conv1d(n_in, planes, 1, bias=False)
-        self.bn1 = BatchNorm(planes)
+        self.bn1 = nn.BatchNorm1d(planes)
         self.conv2 = nn.Conv1d(planes, planes, 3, stride=stride, padding=1, bias=False)
-        self.bn2 = BatchNorm(planes)
+        self.bn2 = nn.BatchNorm1d(planes)
         self.conv3 = nn.Conv1d(planes, n_out, 1, bias=False)
-        self.bn3 = BatchNorm(n_out)
-        changes = stride != 1 or n_in != n_out
-        self.downsample = (
-            nn.ModuleList([nn.Conv1d(n_in, n_out, 1, stride=stride, bias=False), BatchNorm(n_out)]) if changes else None
-        )
+        self.bn3 = nn.BatchNorm1d(n_out)
+        shortcut = (nn.Conv1d(n_in, n_out, 1, stride=stride, bias=False), nn.BatchNorm1d(n_out))
+        self.downsample = nn.ModuleList(shortcut) if stride != 1 or n_in != n_out else None
 
     def forward(self, x: Tensor, before: Tensor | None, after: Tensor | None) -> Tensor:
         """x (B, n_in, L); before, after: bool (B, 1, .) valid positions of what comes in and goes out."""
-        out = F.relu(self.bn1(self.conv1(x), before))
+        out = F.relu(valid_batch_norm(self.bn1, self.conv1(x), before))
         if before is not None:
             out = out * before  # the next convolution looks beyond the end
-        out = F.relu(self.bn2(self.conv2(out), after))
-        out = self.bn3(self.conv3(out), after)
+        out = F.relu(valid_batch_norm(self.bn2, self.conv2(out), after))
+        out = valid_batch_norm(self.bn3, self.conv3(out), after)
         if self.downsample is not None:
             conv, norm = self.downsample
-            x = norm(conv(x), after)
+            x = valid_batch_norm(norm, conv(x), after)
         return F.relu(out + x)
 
 
@@ -78,7 +53,7 @@ class ResNet(nn.Module):
         super().__init__()
         self.ignore_padding = ignore_padding
         self.conv1 = nn.Conv1d(len(LEADS), stem_channels, 7, stride=2, padding=3, bias=False)
-        self.bn1 = BatchNorm(stem_channels)
+        self.bn1 = nn.BatchNorm1d(stem_channels)
         self.stages = nn.ModuleList()
         n_in = stem_channels
         for stage, (width, n_blocks) in enumerate(zip(planes, blocks, strict=True)):
@@ -102,7 +77,7 @@ class ResNet(nn.Module):
         keep_out = self.ignore_padding and bool((length < ecg.shape[-1]).any())
         valid = positions_below(length, ecg.shape[-1])[:, None] if keep_out else None
         valid = _halved(valid)
-        x = F.relu(self.bn1(self.conv1(ecg), valid))
+        x = F.relu(valid_batch_norm(self.bn1, self.conv1(ecg), valid))
         # Behind a ReLU a zero never wins the maximum: where padding is zero, it does not count.
         x = F.max_pool1d(x if valid is None else x * valid, 3, stride=2, padding=1)
         valid = _halved(valid)

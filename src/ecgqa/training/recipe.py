@@ -28,7 +28,8 @@ class DataConfig:
         max_valid_questions: evaluate on this many questions, drawn once by run.seed; null takes all.
         questions_per_ecg: draw up to so many questions about the same ECG into a batch, which makes it cheaper.
         tokenizer: "own" learns sub-words from the training texts; else BERT's, by the name of a folder that holds
-            vocab.txt or tokenizer.json, of such a file, or on the Hugging Face hub (bert-base-uncased).
+            vocab.txt or tokenizer.json, of such a file, or on the Hugging Face hub (bert-base-uncased). Of several,
+            separated by commas, the first that is at hand is taken.
         vocab_size: largest vocabulary of a tokenizer of our own.
         text_weights: start the embeddings of words from BERT's, where its weights lie beside its tokenizer.
         resident: keep the whole int16 store in the accelerator's memory.

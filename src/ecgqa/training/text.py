@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +12,14 @@ from torch import nn
 
 from ecgqa.errors import EcgqaError
 from ecgqa.models.tokenizer import Tokenizer, train_tokenizer
+from ecgqa.run_folder import TRAINING
 from ecgqa.training.checkpoint import LAST
+from ecgqa.training.distributed import process_rank
 
 if TYPE_CHECKING:
     from ecgqa.training.recipe import DataConfig, Recipe
 
-TOKENIZER = "tokenizer.json"
+TOKENIZER, RECIPE = "tokenizer.json", TRAINING.file
 OWN = "own"
 """`data.tokenizer` for the tokenizer of the run to start from, or else one learned from the training texts; anything
 else names a PretrainedText."""
@@ -31,6 +35,7 @@ def choose_tokenizer(
     of the run to start from.
     """
     data = recipe.data
+    data.tokenizer = _at_hand(data.tokenizer, folder)
     if folder is not None and (folder / TOKENIZER).is_file():
         return Tokenizer.load(folder / TOKENIZER)
     before = Path(recipe.run.start_from) / TOKENIZER if recipe.run.start_from else None
@@ -46,6 +51,26 @@ def choose_tokenizer(
             fix=f"--data.tokenizer {OWN} takes the tokenizer of the run to start from",
         )
     return named
+
+
+def _at_hand(names: str, folder: Path | None) -> str:
+    """The first of "bert-base-uncased, own" that is at hand; a run that has begun keeps the one it has chosen."""
+    if "," not in names:
+        return names
+    if folder is not None and (folder / RECIPE).is_file():
+        begun = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+        return str(begun.get("data", {}).get("tokenizer", OWN))
+    from ecgqa.models.pretrained_text import PretrainedText
+
+    *wished, last = (name.strip() for name in names.split(","))
+    for name in wished:
+        try:
+            PretrainedText(name).tokenizer()
+            return name
+        except EcgqaError as error:
+            if process_rank() == 0:
+                print(f"{error.message}: taking {last} instead", file=sys.stderr)
+    return last
 
 
 def start_words(model: nn.Module, data: DataConfig, folder: Path | None) -> str | None:

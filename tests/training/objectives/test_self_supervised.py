@@ -17,6 +17,8 @@ from ecgqa.errors import EcgqaError
 from ecgqa.models import build_model
 from ecgqa.training import train
 from ecgqa.training.checkpoint import BEST, LAST, read_tensors
+from ecgqa.training.checkpoint_export import export_checkpoint
+from ecgqa.training.checkpoint_import import import_checkpoint
 from ecgqa.training.distributed import World, gathered
 from ecgqa.training.loop import Interrupted, Trainer
 from ecgqa.training.masking import draw_negatives, draw_spans
@@ -24,6 +26,8 @@ from ecgqa.training.metrics_log import TIMINGS, read_metrics
 from ecgqa.training.objectives.base import make_objective
 from ecgqa.training.objectives.contrastive import SimClr, ThreeKg
 from ecgqa.training.objectives.wav2vec2 import Wav2Vec2Objective, Wav2Vec2ObjectiveConfig, gumbel_temperature, terms_of
+from ecgqa.training.recipe import load_recipe
+from ecgqa.training.start import BODY
 from support.tiny_pretraining import ENCODER, OBJECTIVES, QUANTIZER, tiny_pretraining
 from support.tiny_recipe import tiny_recipe
 
@@ -149,9 +153,19 @@ def test_a_pretrained_encoder_moves_into_a_model_for_questions(
         recipe = tiny_recipe(tiny_store, run__steps=1, run__start_from=str(pretrained), optimizer__lr=0.0, **settings)
         answering = train(recipe, tmp_path / f"{method} questions")
         ours, theirs = read_tensors(answering / BEST)[0], read_tensors(pretrained / BEST)[0]
-        body = [name for name in theirs if name.startswith(("front_end.", "positions.", "encoder."))]
+        body = [name for name in theirs if name.startswith(BODY)]
         assert len(body) > 20 and all(torch.equal(ours[name], theirs[name]) for name in body)
         assert "starting from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("method", "upstream"), [("w2v_cmsc_rlm", "wav2vec2_cmsc"), ("cmsc", "ecg_transformer")])
+def test_a_run_goes_to_the_original_and_back(method: str, upstream: str, tiny_store: Path, tmp_path: Path) -> None:
+    layers = [[8, 5, 3], [12, 3, 2]]  # not as wide as the transformer, where the original leaves out the projection
+    run = train(tiny_pretraining(method, tiny_store, run__steps=1, model__conv_layers=layers), tmp_path / "run")
+    export_checkpoint(run, tmp_path / "theirs.pt", architecture=upstream)
+    import_checkpoint(tmp_path / "theirs.pt", tmp_path / "back")
+    ours, again = read_tensors(run / BEST)[0], read_tensors(tmp_path / "back" / BEST)[0]
+    assert ours.keys() == again.keys() and all(torch.equal(ours[name], again[name]) for name in ours)
 
 
 @pytest.mark.slow
@@ -233,3 +247,23 @@ def train_in_two(rank: int, port: int, store: str, out: str, overrides: str) -> 
 
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "RANK": str(rank)}
     train(tiny_pretraining("cmsc", Path(store), **json.loads(overrides)), out)
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "started"),
+    [
+        ("w2v_cmsc_rlm-tiny", "w2v_cmsc_rlm-findings-tiny"),
+        ("w2v_cmsc_rlm-base", "w2v_cmsc_rlm-findings-base"),
+        ("w2v_cmsc_rlm-base", "ecg_transformer-base"),
+        ("w2v_cmsc_rlm-small", "ecg_transformer-small"),
+    ],
+)
+def test_shipped_recipes_that_belong_together_share_their_encoder(pretrained: str, started: str) -> None:
+    parts = []
+    for name in (pretrained, started):
+        recipe = load_recipe(name)
+        with torch.device("meta"):
+            model = build_model(recipe.model_name, recipe.model, n_answers=3, n_classes=3, vocab_size=9)
+        tensors = {key.removeprefix("ecg_encoder."): tuple(value.shape) for key, value in model.state_dict().items()}
+        parts.append({key: shape for key, shape in tensors.items() if key.startswith(BODY)})
+    assert parts[0] == parts[1] and parts[0]
