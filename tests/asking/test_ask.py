@@ -113,6 +113,13 @@ def test_a_classifier_answers_by_its_findings(tmp_path: Path) -> None:
         assert {one.leads for one in answered.reading.findings} == {f"lead {lead}" for lead in LEADS}
         json.dumps(answered.as_json())
     assert "sinus rhythm" in ask([opened.ecg(1)], "Is there sinus rhythm?", reader).as_text()
+    pytest.importorskip("inspect_ai")
+    with LlmServer(
+        lambda prompt, _: "lead V1" if prompt.count("Interpretation of the ECG in lead") == 12 else ""
+    ) as llm:
+        caller = Caller("test-model", base_url=llm.url, retries=0)
+        shown = LanguageReader(caller, "findings", findings=reader)
+        assert ask([opened.ecg(1)], "Which leads have baseline drift?", shown).reading.answer == ["lead V1"]
     with pytest.raises(EcgqaError, match="no ECG 999"):
         opened.ecg(999)
     with pytest.raises(EcgqaError, match="sampling rate"):

@@ -270,6 +270,13 @@ def test_beats_and_two_traces(page: sync.Page, server: str, explorer: Explorer) 
     page.get_by_role("button", name="first whole beats").click()
     times = [next(time for time in one["consensus"]["r_peak"] if time is not None) for one in beats]
     sync.expect(page.locator(".readout")).to_have_text(f"shifted by {abs(times[0] - times[1]) * 1000:.0f} ms")
+    page.get_by_role("link", name="ask something else").click()
+    page.wait_for_url(f"**/ask?ecg={asked['ecg_row'][0]}&second={asked['ecg_row'][1]}")
+    canvas(page, 1)
+    page.go_back()
+    page.get_by_role("link", name=f"Second ECG: {asked['ecg_id'][1]}").click()
+    page.wait_for_url(f"**/ecg/{asked['ecg_row'][1]}")
+    canvas(page)
 
 
 def test_results_lead_to_the_questions(page: sync.Page, server: str) -> None:

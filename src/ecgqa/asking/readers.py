@@ -18,6 +18,8 @@ from ecgqa.questions.grid import answer_word
 from ecgqa.records import LEADS, NONE, Status, options_of
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from ecgqa.llm.run import Caller
     from ecgqa.signals.read import Ecg
 
@@ -120,10 +122,8 @@ class FindingsReader:
 
     def read(self, asked: Asked, sentence: str, ecgs: Sequence[Ecg]) -> Reading:
         from ecgqa.llm.symbolic import Findings, SymbolicReader
-        from ecgqa.training.findings import predict_findings
 
-        table = predict_findings(self._classifier, list(ecgs), leads=self._leads(asked), device="cpu")
-        answers, supports = SymbolicReader(Findings(table)).explain(asked, _ids(ecgs))
+        answers, supports = SymbolicReader(Findings(self.table(asked, ecgs))).explain(asked, _ids(ecgs))
         findings = {
             (one.place, one.finding, one.leads): Finding(
                 one.place, one.finding, _leads_text(one.leads), round(float(one.truth[0]), 4)
@@ -133,13 +133,14 @@ class FindingsReader:
         shown = sorted(findings.values(), key=lambda one: (one.ecg, -one.truth))
         return _reading(asked, answers, tuple(shown))
 
-    @staticmethod
-    def _leads(asked: Asked) -> str:
-        """The fewest lead sets that will do; names that say where need the regions of the heart."""
+    def table(self, asked: Asked, ecgs: Sequence[Ecg]) -> pl.DataFrame:
+        """FINDINGS of the ECGs in the fewest lead sets that will do; names that say where need the heart's regions."""
+        from ecgqa.training.findings import predict_findings
+
         template = asked.question.template
         names = (*asked.question.asked, *asked.question.options)
         placed = template.per_lead or template.leads_asked or any(" leads" in name for name in names)
-        return "every" if placed else "entire"
+        return predict_findings(self._classifier, list(ecgs), leads="every" if placed else "entire", device="cpu")
 
 
 class TrainedReader:
@@ -161,10 +162,12 @@ class TrainedReader:
 
 
 class LanguageReader:
-    """A language model that is shown the ECGs in some view (see ecgqa llm run)."""
+    """A language model that is shown the ECGs in some view (see ecgqa llm run); `findings` needs a classifier's."""
 
-    def __init__(self, caller: Caller, view: str = "features", style: str = "published") -> None:
-        self._caller, self._view, self._style = caller, view, style
+    def __init__(
+        self, caller: Caller, view: str = "features", style: str = "published", findings: FindingsReader | None = None
+    ) -> None:
+        self._caller, self._view, self._style, self._findings = caller, view, style, findings
         self.name = caller.model
         self.vocabulary = ptbxl_vocabulary()
 
@@ -193,7 +196,8 @@ class LanguageReader:
             ecg_rows=places,
             lead_sets=lead_sets_of({"template_id": template.template_id, "question": sentence}),
         )
-        views = make_views(self._view, Material(signals=GivenSignals(ecgs)))
+        table = None if self._findings is None else self._findings.table(asked, ecgs)
+        views = make_views(self._view, Material(signals=GivenSignals(ecgs), findings=table))
         messages = chat(Prompter(views, cast(Style, self._style)).prompt(question))
         model = self._caller.build()
         try:

@@ -39,7 +39,7 @@ def ask(
         classifier: Folder of a run trained to find attributes; the symbolic reader answers from its findings.
         model: A language model (see ecgqa llm run); it is shown the ECG in --view.
         base_url: Address of an OpenAI-compatible server for --model.
-        view: What the language model is shown: features, image, or both joined by "+".
+        view: What the language model is shown: features, image, findings (those of --classifier), joined by "+".
         prompt: How it is asked: published (answer only) or cot (reasons first).
         plot: Draw the ECG with its beats marked into this file (.svg, .png or .pdf); two ECGs give two files.
         json: Print everything as JSON.
@@ -94,15 +94,17 @@ def _reader(
     from ecgqa.asking import FindingsReader, LanguageReader, MeasuringReader, TrainedReader
     from ecgqa.errors import EcgqaError
 
-    if sum(one is not None for one in (run, classifier, model)) > 1:
-        raise EcgqaError("one reader answers", expected="one of --run, --classifier and --model")
+    if run is not None and (classifier is not None or model is not None):
+        raise EcgqaError(
+            "one reader answers",
+            expected="--run, --classifier or --model; --classifier with --model for --view findings",
+        )
     if run is not None:
         return TrainedReader(run)
-    if classifier is not None:
-        return FindingsReader(classifier)
+    findings = None if classifier is None else FindingsReader(classifier)
     if model is not None:
         from ecgqa.llm.run import Caller
 
         caller = Caller(model=model, base_url=base_url, max_tokens=1024 if prompt == "cot" else 128)
-        return LanguageReader(caller, view, prompt)
-    return MeasuringReader()
+        return LanguageReader(caller, view, prompt, findings)
+    return findings or MeasuringReader()

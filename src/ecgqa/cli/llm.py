@@ -15,7 +15,7 @@ def sample(
     share: float = 0.1,
     seed: int = 42,
     ids: Path | None = None,
-    where: list[str] | None = None,
+    where: str | None = None,
     name: str | None = None,
 ) -> None:
     """Choose the questions that a language model will be asked, and write them down as a named subset.
@@ -33,13 +33,13 @@ def sample(
         share: Share of each question type and attribute type to draw; 1 takes all.
         seed: Seed of the drawing.
         ids: Take exactly the sample ids in this file, one per line, such as the published list.
-        where: Conditions, e.g. "question_type=single-verify" or "template_id=1,5-9"; several must all hold.
+        where: Conditions that must all hold, e.g. "template_id=1,5-9; question_type=single-verify|single-query".
         name: Name of the subset (default: the file's name).
     """
     from ecgqa.evaluation.load import load_questions
     from ecgqa.questions.subset import draw_subset, filtered, listed_subset
 
-    frame = filtered(load_questions(questions, split, version), where or [])
+    frame = filtered(load_questions(questions, split, version), where.split(";") if where else [])
     name = name or out.stem
     chosen = listed_subset(frame, name, ids) if ids is not None else draw_subset(frame, name, share=share, seed=seed)
     chosen.write(out)

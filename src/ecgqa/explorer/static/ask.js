@@ -11,7 +11,7 @@ export async function ask({ main, overview, go, signal }) {
   const text = h("input", { id: "question", type: "text", maxlength: "500", placeholder: "is the QRS duration above the normal range?", value: asked().get("question") ?? "" });
   const id = h("input", { id: "ecg-id", type: "number", min: "0", step: "1", placeholder: "ECG id" });
   const second = h("input", { id: "second-id", type: "number", min: "0", step: "1", placeholder: "second ECG id, for a comparison" });
-  const files = h("input", { id: "files", type: "file", multiple: true, accept: ".hea,.dat,.csv,.tsv,.txt" });
+  const files = h("input", { id: "files", type: "file", multiple: true, accept: ".hea,.dat,.mat,.csv,.tsv,.txt" });
   const rate = h("input", { id: "rate", type: "number", min: "1", step: "any", placeholder: "Hz" });
   const drop = h("div", { class: "drop" }, h("label", { for: "files" }, "Upload a record: the .hea and .dat of a WFDB record, or a .csv with one column per lead"), files,
     h("label", { for: "rate" }, "Sampling rate of a .csv without times "), rate);

@@ -25,6 +25,7 @@ export async function question({ main, overview, go, signal }, split, version, s
       asked.attribute ? ` · about ${asked.attribute.join(", ")}` : null),
     h("p", { class: "gold" }, "Right answer: ", h("strong", {}, asked.answer.join(", "))),
     view.element,
+    h("p", {}, h("a", { href: askAddress(found.ecgs) }, found.ecgs.length > 1 ? "ask something else about these ECGs" : "ask something else about this ECG")),
     wide ? answers(found, overview) : null,
     h("div", { class: "columns" }, wide ? null : answers(found, overview), found.ecgs.map((one, at) => known(one, overview, titles[at]))),
     found.ecgs.map((one, at) => others(one, overview, titles[at])));
@@ -39,10 +40,16 @@ export async function ecg({ main, overview, go, signal }, row) {
   const view = new TraceView([{ key: row, title: about(found.record, title) }], signal);
   fill(main,
     h("nav", { class: "trail", "aria-label": "Place" }, h("a", { href: "/" }, "↑ questions")),
-    h("h1", {}, title), h("p", {}, h("a", { href: `/ask?ecg=${row}` }, "ask a question about this ECG")),
+    h("h1", {}, title), h("p", {}, h("a", { href: askAddress([found]) }, "ask a question about this ECG")),
     view.element, h("div", { class: "columns" }, known(found, overview, title)), others(found, overview, title));
   view.load();
   return { keys: { ...view.keys(), l: () => go("/") } };
+}
+
+function askAddress([first, second]) {
+  const parameters = new URLSearchParams({ ecg: first.record.row });
+  if (second) parameters.set("second", second.record.row);
+  return `/ask?${parameters}`;
 }
 
 function about(record, title) {
@@ -90,7 +97,7 @@ function known(one, overview, title) {
     h("span", {}, row.attribute, row.leads.length ? h("small", {}, row.leads.join(", ")) : null),
     [row.probability?.toFixed(2) ?? "–", { class: row.shown ? "given" : null }], row.threshold?.toFixed(2) ?? "–"]);
   return h("section", { class: "card", "aria-label": title },
-    h("h2", {}, title),
+    h("h2", {}, h("a", { href: `/ecg/${one.record.row}` }, title)),
     h("h3", {}, "Report"),
     one.report === null ? told(overview.has.reports ? "This ECG has no report." : "This store holds no reports.") : h("blockquote", {}, one.report),
     h("h3", {}, "Attributes and where they came from"),
