@@ -19,6 +19,7 @@ from support.served import served
 
 sync = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
 CHROMIUM = os.environ.get("ECGQA_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+sync.expect.set_options(timeout=20_000)  # the machine may be busy
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; install it or name it in ECGQA_CHROMIUM")
 QUIET = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage",
@@ -38,7 +39,7 @@ def browser() -> Iterator[sync.Browser]:
 def page(browser: sync.Browser) -> Iterator[sync.Page]:
     """A laptop's window in which any complaint of the browser, broken policies included, fails the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(30_000)
     opened = context.new_page()
     complaints: list[str] = []
     opened.on("pageerror", lambda error: complaints.append(str(error)))
@@ -70,6 +71,12 @@ def canvas(page: sync.Page, place: int = 0) -> sync.Locator:
     found = page.locator(".sheet canvas").nth(place)
     sync.expect(found).to_have_attribute("data-scale", re.compile(r"\d"))
     return found
+
+
+def told(found: sync.Locator, pattern: str) -> tuple[str, ...]:
+    """The groups of `pattern` in what an element says, once it says so."""
+    sync.expect(found).to_have_text(re.compile(rf"^{pattern}$"))
+    return re.fullmatch(pattern, found.inner_text()).groups()
 
 
 def number_of(found: sync.Locator, name: str) -> float:
@@ -219,7 +226,7 @@ def test_calipers_measure_what_the_paper_says(page: sync.Page, server: str, expl
     page.mouse.move(box["x"] + 200 + 20 * scale, box["y"] + 200 - 7 * scale, steps=3)
     page.mouse.up()
     readout = page.locator(".readout")
-    ms, mv, rate = re.fullmatch(r"(\d+) ms\s+(-?[\d.]+) mV\s+(\d+) /min", readout.inner_text()).groups()
+    ms, mv, rate = told(readout, r"(\d+) ms\s+(-?[\d.]+) mV\s+(\d+) /min")
     assert int(ms) == pytest.approx(800, abs=4)  # 20 mm at 25 mm/s
     assert float(mv) == pytest.approx(0.7, abs=0.02)  # 7 mm at 10 mm/mV
     assert int(rate) == pytest.approx(75, abs=1)
@@ -244,7 +251,7 @@ def test_the_trace_under_the_pointer_is_that_of_the_store(page: sync.Page, serve
     sync.expect(sheet).to_have_attribute("data-strips", "12")
     box, scale = sheet.bounding_box(), number_of(sheet, "scale")
     page.mouse.move(box["x"] + (14 + 25 * 3.2) * scale, box["y"] + (6 + 20 * 4.5) * scale)
-    lead, time, mv = re.fullmatch(r"(\w+)\s+([\d.]+) s\s+(-?[\d.]+) mV", page.locator(".readout").inner_text()).groups()
+    lead, time, mv = told(page.locator(".readout"), r"(\w+)\s+([\d.]+) s\s+(-?[\d.]+) mV")
     assert lead == "aVL" and float(time) == pytest.approx(3.2, abs=0.02)
     expected = explorer.ecgs.ecg(asked["ecg_row"][0]).millivolts()[LEADS.index("aVL")]
     place = round(float(time) * 500)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from ecgqa.errors import EcgqaError
 from ecgqa.explorer.explorer import Explorer
 from ecgqa.explorer.guard import POLICY, host_name, is_loopback, is_wildcard
 from ecgqa.explorer.serve import address, bind, new_token
@@ -190,3 +191,12 @@ def test_a_slow_visitor_does_not_stop_the_others(server: str) -> None:
     assert time.monotonic() - started < 10
     for one in slow:
         one.close()
+
+
+def test_an_address_that_is_taken_is_told(server: str) -> None:
+    with pytest.raises(EcgqaError, match="cannot be served") as told:
+        bind("127.0.0.1", int(server.rpartition(":")[2]))
+    assert "--port 0" in str(told.value)
+    for host, port in (("127.0.0.1", 70_000), ("no.such.host.invalid", 0)):
+        with pytest.raises(EcgqaError):
+            bind(host, port)

@@ -81,6 +81,8 @@ def hostile_headers(text: str, data: str) -> dict[str, str]:
         "huge offset": f"{name} 12 500 5000\n" + "\n".join(line.replace(" 16 ", " 16+999999999 ", 1) for line in lines),
         "huge skew": f"{name} 12 500 5000\n" + "\n".join(line.replace(" 16 ", " 16:999999999 ", 1) for line in lines),
         "no rate": f"{name} 12 nan 5000\n" + "\n".join(lines),
+        "a rate of light": f"{name} 12 1e300 5000\n" + "\n".join(lines),
+        "a rate of stones": f"{name} 12 1e-300 5000\n" + "\n".join(lines),
         "one lead twelve times": f"{name} 12 500 5000\n" + "\n".join(f"{data} 16 1000/mV 16 0 0 0 0 II" for _ in lines),
         "no voltage": f"{name} 12 500 5000\n" + "\n".join(line.replace("/mV", "/mmHg") for line in lines),
     }

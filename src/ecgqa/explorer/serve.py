@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import socket
+import sys
 import webbrowser
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -49,6 +51,11 @@ def address(listener: socket.socket, host: str, token: str | None) -> str:
     return f"http://{shown}:{port}/" + (f"?token={quote(token)}" if token else "")
 
 
+def has_windows() -> bool:
+    """Whether this session can show a browser's window; without, `webbrowser` would take over the terminal."""
+    return sys.platform in ("darwin", "win32") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")))
+
+
 def serve(app: ASGIApp, listener: socket.socket, *, open_at: str | None = None) -> None:
     """Serve until interrupted; `open_at`: an address to open in the visitor's browser once the page answers."""
     import uvicorn
@@ -72,7 +79,7 @@ def serve(app: ASGIApp, listener: socket.socket, *, open_at: str | None = None) 
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started and not serving.done():
             await asyncio.sleep(0.01)
-        if open_at is not None and not serving.done():
+        if open_at is not None and has_windows() and not serving.done():
             asyncio.get_running_loop().run_in_executor(None, webbrowser.open, open_at)
         await serving
 

@@ -85,7 +85,10 @@ def parse_upload(files: dict[str, bytes], fs_hz: float | None = None) -> tuple[s
             expected="two files of a WFDB record (.hea and .dat), or one .csv",
             found=", ".join(files)[:200] or "no file",
         )
-    return headers[0], _wfdb(headers[0], files)
+    ecg = _wfdb(headers[0], files)
+    if not 10 <= ecg.fs_hz <= 100_000:
+        raise EcgqaError(f"a sampling rate of {ecg.fs_hz:g} Hz cannot be meant", expected="10 to 100,000 Hz")
+    return headers[0], ecg
 
 
 def _wfdb(header_name: str, files: dict[str, bytes]) -> Ecg:
