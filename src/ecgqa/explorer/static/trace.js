@@ -20,7 +20,7 @@ export class TraceView {
     this.readout = h("output", { class: "readout", "aria-live": "polite" });
     this.panes = ecgs.map((ecg, place) => this.pane(ecg, place));
     this.element = h("section", { class: "trace", "aria-label": ecgs.length > 1 ? "ECG traces" : "ECG trace" },
-      this.toolbar(), this.panes.map((pane) => pane.figure), this.readout);
+      this.toolbar(), this.panes.map((pane) => pane.figure));
     this.resized = new ResizeObserver(() => this.fit(true));
     this.themed = () => this.paint();
     window.addEventListener("themechange", this.themed);
@@ -84,6 +84,7 @@ export class TraceView {
       button("beats", "Beats and waves (b)", "beats", () => this.toggleBeats(), "false"),
       this.ecgs.length > 1 ? button("align", "Let the first whole beats coincide", "align beats", () => this.toggleAlign(), "false") : null,
       h("span", { class: "group leads", role: "group", "aria-label": "Leads shown" }, leads),
+      this.readout,
       h("span", { class: "legend", hidden: true }, WAVES.map(([name]) => h("span", { class: `wave ${name.toLowerCase()}` }, name))),
       h("span", { id: "trace-keys", class: "unseen" }, "Arrow keys move the trace, plus and minus zoom, c switches calipers, b marks beats"));
     return this.bar;
