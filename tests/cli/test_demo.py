@@ -12,7 +12,7 @@ from ecgqa.training.recipe import shipped_recipes
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
-    values = yaml.safe_load(shipped_recipes()["ecg_transformer-tiny"].read_text())
+    values = yaml.safe_load(shipped_recipes()["ecgqa-tiny"].read_text())
     values["run"] |= {"steps": 12, "eval_every": 6}
     path = tmp_path_factory.mktemp("recipes") / "short.yaml"
     path.write_text(yaml.safe_dump(values))

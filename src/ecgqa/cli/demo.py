@@ -13,7 +13,7 @@ def demo(
     dest: Path = Path("demo"),
     records: Path | None = None,
     questions: Path | None = None,
-    recipe: str = "ecg_transformer-tiny",
+    recipe: str = "ecgqa-tiny",
     patients: int = 1500,
     scale: float = 0.2,
     seed: int = 0,

@@ -7,7 +7,7 @@ from typing import Any
 
 DESCRIPTION = """Train a model by a recipe, or go on where an interrupted training stopped.
 
-Example: ecgqa train ecg_transformer-tiny --data.store stores/ptbxl --out runs/tiny --run.steps 2000
+Example: ecgqa train ecgqa-tiny --data.store stores/ptbxl --out runs/tiny --run.steps 2000
 
 A recipe is a YAML file, or the name of one that comes with ecgqa: {shipped}.
 Every setting of the recipe can be given as --section.key value; the defaults shown are those of the recipe named.

@@ -28,6 +28,7 @@ class Task(StrEnum):
 
 MODULES = {
     "ecg_transformer": "ecgqa.models.fusion_transformer",
+    "ecgqa": "ecgqa.models.candidate_reader",
     "m3ae_qa": "ecgqa.models.m3ae_qa",
     "resnet_lstm": "ecgqa.models.resnet_lstm",
     "blind_transformer": "ecgqa.models.blind_transformer",
@@ -129,6 +130,12 @@ def build_model(name: str, config: Any, **sizes: Any) -> nn.Module:
 def sizes_taken(name: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the sizes that the model of this name takes."""
     return {size: sizes[size] for size in entry(name).sizes if size in sizes}
+
+
+def takes_sets(name: str) -> bool:
+    """Whether the model can be called with `sets=True`, for the distribution over sets of answers."""
+    forward = getattr(entry(name).build, "forward", None)
+    return forward is not None and "sets" in inspect.signature(forward).parameters
 
 
 def describe(config: Any) -> dict[str, Any]:

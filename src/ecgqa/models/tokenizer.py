@@ -44,6 +44,10 @@ class Tokenizer:
             ]
         return encoded
 
+    def words(self, texts: list[str]) -> list[list[int]]:
+        """Ids of each text without special tokens, whole."""
+        return [list(item.ids) for item in self._backend.encode_batch(texts, add_special_tokens=False)]
+
     def encode_words(self, texts: list[str]) -> list[tuple[list[int], list[int]]]:
         """Ids of each text as `encode` gives them, and which word (from 0) each belongs to; -1 for special tokens."""
         words = [[-1 if word is None else word for word in item.word_ids] for item in self._backend.encode_batch(texts)]

@@ -9,8 +9,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ecgqa.errors import EcgqaError
 from ecgqa.store.batch import Batch
-from ecgqa.training.objectives.question_answering import answer_losses, exact_match
+from ecgqa.training.distributed import World
+from ecgqa.training.objectives.question_answering import QuestionAnswering, answer_losses, exact_match
+from ecgqa.training.recipe import load_recipe
+from support.tiny_recipe import tiny_recipe
 
 
 def batch_of(target: Tensor, candidates: Tensor) -> Batch:
@@ -65,3 +69,19 @@ def test_every_question_counts_the_same_in_the_questions_loss() -> None:
 def test_probability_one_half_is_no() -> None:
     batch = batch_of(torch.tensor([[0.0], [1.0]]), torch.ones((2, 1), dtype=torch.bool))
     assert exact_match(torch.zeros((2, 1)), batch).tolist() == [True, False]
+
+
+def test_sets_are_learned_only_by_models_that_weigh_them(tiny_store: Path) -> None:
+    with pytest.raises(EcgqaError, match="no probabilities of sets") as caught:
+        QuestionAnswering(tiny_recipe(tiny_store, objective__loss="sets"))
+    assert "--objective.loss questions" in (caught.value.fix or "")
+    recipe = load_recipe("ecgqa-tiny", {"data.store": str(tiny_store)})
+    objective = QuestionAnswering(recipe)
+    model = objective.build_model().eval()
+    here = World(rank=0, size=1, device=torch.device("cpu"))
+    batch = next(objective.batches(0, 0, 8, here))
+    total, n_terms, n_items = objective.loss(model, batch)
+    sets = model(batch, sets=True)
+    assert (n_items, int(n_terms)) == (len(batch), len(batch))
+    torch.testing.assert_close(total, sets.loss(batch.target).sum())
+    assert torch.equal(model(batch), sets.log_odds())

@@ -1,4 +1,4 @@
-"""Question answering as an objective: binary cross-entropy on answers, exact match on candidates."""
+"""Question answering as an objective: a likelihood of the right answers, exact match on candidates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from torch.nn import functional as F
 
 from ecgqa.artefacts import digest_of, write_json
 from ecgqa.errors import EcgqaError
-from ecgqa.models.registry import Task, build_model
+from ecgqa.models.answer_sets import AnswerSets
+from ecgqa.models.registry import Task, build_model, takes_sets
+from ecgqa.records import LEADS
 from ecgqa.store import Store, open_store
 from ecgqa.store.batches import Batch, BatchLoader, QuestionDataset
 from ecgqa.training.distributed import World
@@ -31,14 +33,15 @@ ANSWERS = "answers.json"
 
 @dataclass
 class QuestionAnsweringConfig:
-    """Binary cross-entropy on answer classes.
+    """Binary cross-entropy on answer classes, or the likelihood of the right set of answers.
 
     Args:
         loss: "all" takes every answer class, as published; "candidates" only those that may answer the question;
-            "questions" also lets every question count the same, however many candidates it has.
+            "questions" also lets every question count the same, however many candidates it has; "sets" is minus the
+            log-probability of the right set of answers, for models that give one (ecgqa).
     """
 
-    loss: Literal["all", "candidates", "questions"] = "all"
+    loss: Literal["all", "candidates", "questions", "sets"] = "all"
 
 
 class QuestionAnswering(Objective):
@@ -53,6 +56,14 @@ class QuestionAnswering(Objective):
         if not recipe.data.store:
             raise EcgqaError("the recipe names no store", fix="--data.store FOLDER (ecgqa store build makes one)")
         self.recipe = recipe
+        self.by_sets = recipe.objective.loss == "sets"
+        if self.by_sets and not takes_sets(recipe.model_name):
+            raise EcgqaError(
+                f"{recipe.model_name} gives no probabilities of sets of answers",
+                expected="objective.loss all, candidates or questions",
+                found="sets",
+                fix="--objective.loss questions, or --model.name ecgqa",
+            )
         self.store = open_store(recipe.data.store)
         self.folder = folder
         self.tokenizer = choose_tokenizer(recipe, self._texts, folder).limited(
@@ -95,9 +106,13 @@ class QuestionAnswering(Objective):
     @property
     def sizes(self) -> dict[str, Any]:
         """What the data decides of a model."""
+        answers = list(self.store.answers)
         return {
-            "n_answers": len(self.store.answers),
+            "n_answers": len(answers),
             "vocab_size": self.tokenizer.vocab_size,
+            "answer_tokens": self.tokenizer.words(answers),
+            "lead_tokens": self.tokenizer.words([f"lead {lead}" for lead in LEADS]),
+            "sampling_rate_hz": self.store.fs_hz,
             "separator_id": self.tokenizer.separator_id,
         }
 
@@ -141,8 +156,17 @@ class QuestionAnswering(Objective):
         yield from loader
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, int]:
-        terms, weights = answer_losses(model(batch), batch, self.recipe.objective.loss)
+        terms, weights, _ = self._loss(model, batch)
         return terms.sum(), weights.sum(), len(batch)
+
+    def _loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor | AnswerSets]:
+        """Loss (B,) and number of loss terms (B,) of each question, and what the model said."""
+        if self.by_sets:
+            sets: AnswerSets = model(batch, sets=True)
+            return sets.loss(batch.target), torch.ones_like(batch.target[:, 0]), sets
+        logits = model(batch).float()
+        terms, weights = answer_losses(logits, batch, self.recipe.objective.loss)
+        return terms.sum(1), weights, logits
 
     def name_batch(self, batch: Batch) -> str:
         rows = batch.row.tolist()
@@ -158,9 +182,9 @@ class QuestionAnswering(Objective):
         with torch.inference_mode():
             for batch in self._make_loader(self.valid, batch_size, world, shuffle=False):
                 tick()
-                logits = model(batch).float()
-                terms, weights = answer_losses(logits, batch, self.recipe.objective.loss)
-                columns = [terms.sum(1), weights, exact_match(logits, batch), torch.ones(len(batch))]
+                terms, weights, said = self._loss(model, batch)
+                logits = said if isinstance(said, Tensor) else said.log_odds()
+                columns = [terms, weights, exact_match(logits, batch), torch.ones(len(batch))]
                 values = torch.stack([column.double().cpu() for column in columns], 1)
                 seen.index_put_((batch.row.cpu(),), values, accumulate=True)
         seen = world.add_up(seen.to(world.device)).cpu()
