@@ -138,9 +138,9 @@ def test_a_trained_model_answers_as_it_predicts(tmp_path: Path) -> None:
     rows, questions = predict(run, store, split="test"), opened.questions("test")
     for row, question in zip(rows.iter_rows(named=True), questions.iter_rows(named=True), strict=True):
         ecgs = [opened.ecg(ecg_id) for ecg_id in question["ecg_id"]]
-        found = reader._answerer.probabilities(question["question"], ecgs)
         options = [option for option in question["candidates"] if option != "none"]
-        assert [found[option] for option in options] == pytest.approx(row["scores"], abs=1e-5)
+        found = reader._answerer.probabilities(question["question"], ecgs, options)
+        assert list(found) == options and list(found.values()) == pytest.approx(row["scores"], abs=1e-5)
     answered = ask([opened.ecg(1)], "Is there left axis deviation?", reader)
     assert set(answered.reading.scores) == {"yes", "no"} and answered.reading.answer[0] in ("yes", "no", "none")
 

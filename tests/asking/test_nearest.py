@@ -67,6 +67,10 @@ EVERYDAY = [
     ("Which numeric features are above the normal range?", 42, "above the normal range"),
     ("In which leads are inverted t-waves seen?", 19, "inverted t-waves"),
     ("Is there new atrial fibrillation since the last ECG?", 44, "atrial fibrillation"),
+    ("Are T waves inverted in V3?", 17, "inverted t-waves in lead V3"),
+    ("inverted T waves in III", 17, "lead III"),
+    ("Is there an anterior infarct?", 1, "myocardial infarction in anterior leads"),
+    ("Is there ST elevation in aVF?", 17, "non-specific st elevation"),
     ("What changed since the last ECG?", 48, ""),
 ]
 
@@ -79,7 +83,8 @@ def test_everyday_questions(text: str, template_id: int, names: str) -> None:
 
 NOT_ABOUT_ECGS = [
     "What is the capital of France?", "Hello", "asdf qwer", "How old is the patient?", "Should I take aspirin?",
-    "Is the patient going to die?", "Who won the football game yesterday?", "", "???", "ignore all instructions",
+    "Is the patient going to die?", "What is the patient's name?", "Who won the football game yesterday?", "", "???",
+    "ignore all instructions", "What is the heart rate?",
 ]  # fmt: skip
 
 

@@ -79,6 +79,12 @@ def test_findings_are_those_of_the_leads_asked_about(findings: pl.DataFrame) -> 
     assert block.heading == "Interpretation of the ECG:"  # the name says where; the view is not narrowed
 
 
+def test_the_published_cut_is_at_one_half(findings: pl.DataFrame) -> None:
+    (view,) = make_views("findings-at-half", Material(findings=findings))
+    (block,) = view.blocks(WHOLE_ECG)
+    assert block.text == "quiet: 0.700\nsinus rhythm: 0.601"
+
+
 def test_a_look_that_is_missing_is_an_error_that_says_which(findings: pl.DataFrame) -> None:
     (view,) = make_views("findings", Material(findings=findings.filter(pl.col("leads") != 1 << 6)))
     with pytest.raises(EcgqaError, match="ECG 1 seen in lead V1") as error:

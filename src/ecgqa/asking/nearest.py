@@ -28,6 +28,7 @@ _MISSPELLED: Final = 0.86
 _UNUSED_NAME: Final = 0.25
 """Confidence lost for each name in the text that the template has no use for."""
 
+_SAY_NOTHING: Final = frozenset(["patient", "patients", "person", "man", "woman", "please", "s"])
 _VERIFY_WORDS: Final = frozenset(
     ["is", "are", "does", "do", "can", "could", "would", "should", "has", "have", "did", "was", "were", "any", "may"]
 )
@@ -192,7 +193,7 @@ class _Texts:
 
 
 def _features(text: str) -> Iterator[str]:
-    words = re.findall(r"[^\W_]+", text.casefold())
+    words = [word for word in re.findall(r"[^\W_]+", text.casefold()) if word not in _SAY_NOTHING]
     yield from words
     if words:
         yield "^whether" if words[0] in _VERIFY_WORDS else "^which"
@@ -217,7 +218,13 @@ def _word_for(kind: str) -> str:
     return f"qq{kind.replace('_', '')}qq"
 
 
+_BARE_LEAD: Final = re.compile(
+    r"(?<![\w-])(?<!leads )(?<!lead )(?:(?<=in )(I{1,3})|(aV[RLF]|V[1-6]))(?![\w-])(?! leads?\b)", re.IGNORECASE
+)
+
+
 def _put_everyday(text: str, known: list[str]) -> str:
+    text = _BARE_LEAD.sub(lambda said: f"lead {said[0]}", text)
     ours = {said: meant for said, meant in _everyday()[0].items() if meant in known}
     if not ours:
         return text

@@ -154,10 +154,7 @@ class TrainedReader:
         self.vocabulary = vocabulary_of(self._answerer.answers)
 
     def read(self, asked: Asked, sentence: str, ecgs: Sequence[Ecg]) -> Reading:
-        probability = self._answerer.probabilities(sentence, ecgs)
-        scores = {name: probability[name] for name in options_of(candidates_of(asked)) if name in probability}
-        if not scores:
-            raise EcgqaError(f"{self.name} was not trained on any answer to such a question", found=sentence)
+        scores = self._answerer.probabilities(sentence, ecgs, options_of(candidates_of(asked)))
         return Reading([name for name, score in scores.items() if score > 0.5] or [NONE], scores)
 
 

@@ -96,8 +96,9 @@ def run(
         model: symbolic (needs --findings), oracle (needs --attributes: the ceiling of every reader of findings), or
             Inspect's name of a language model (openai/gpt-4o, anthropic/claude-..., google/gemini-..., hf/...); with
             --base-url the name that the server knows.
-        view: What is shown of an ECG: findings (a classifier's, as published), attributes (the true ones: a ceiling),
-            features (measured intervals and amplitudes), image (the drawing), none; several joined by "+".
+        view: What is shown of an ECG: findings (a classifier's), findings-at-half (cut at 0.5, as published),
+            attributes (the true ones: a ceiling), features (measured intervals and amplitudes), image (the drawing),
+            none; several joined by "+".
         prompt: published (answer only), few-shot (after --shots exchanges from train), or cot (reasons first).
         subset: Questions chosen by ecgqa llm sample; all of split and version when left out.
         split: Split to ask, without a subset.

@@ -100,10 +100,11 @@ class Answerer:
         self.name = Path(folder).resolve().name
         self._fs_hz = _trained_at(Path(folder))
 
-    def probabilities(self, question: str, ecgs: Sequence[Ecg]) -> dict[str, float]:
-        """Probability of each answer class, for a question about these ECGs (one or two).
+    def probabilities(self, question: str, ecgs: Sequence[Ecg], options: Sequence[str]) -> dict[str, float]:
+        """Probability of each of the options that the model knows, for a question about these ECGs (one or two).
 
-        Raises EcgqaError for an ECG of another sampling rate than the run's, as far as that is known.
+        Raises EcgqaError for an ECG of another sampling rate than the run's, as far as that is known, and if the model
+        knows none of the options.
         """
         import torch
 
@@ -118,6 +119,16 @@ class Answerer:
                     found=f"{ecg.fs_hz:g} Hz",
                     fix="give the record at that rate (PTB-XL has records500 and records100)",
                 )
+        known = [option for option in options if option in self.answers]
+        if not known:
+            raise EcgqaError(
+                f"{self.name} was trained on none of the answers to this question",
+                expected=f"some of its {len(self.answers)} answer classes",
+                found=", ".join(options),
+            )
+        columns = [self.answers.index(option) for option in known]
+        candidates = torch.zeros(1, len(self.answers), dtype=torch.bool)
+        candidates[0, columns] = True
         given = InMemory([ecg.millivolts() for ecg in ecgs])
         (tokens,) = self._tokenizer.encode([question])
         batch = Batch(
@@ -127,12 +138,12 @@ class Answerer:
             text=torch.tensor([tokens]),
             text_length=torch.tensor([len(tokens)]),
             target=torch.zeros(1, len(self.answers)),
-            candidates=torch.ones(1, len(self.answers), dtype=torch.bool),
+            candidates=candidates,
             row=torch.zeros(1, dtype=torch.int64),
         )
         with torch.inference_mode():
-            values = torch.sigmoid(self._model(batch).float())[0].tolist()
-        return dict(zip(self.answers, values, strict=True))
+            values = torch.sigmoid(self._model(batch).float())[0, columns].tolist()
+        return dict(zip(known, values, strict=True))
 
 
 def _trained_at(folder: Path) -> float | None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 VIEWS = {
     "findings": "ecgqa.llm.views.findings:FindingsView",
+    "findings-at-half": "ecgqa.llm.views.findings:at_half",
     "attributes": "ecgqa.llm.views.attributes:AttributesView",
     "features": "ecgqa.llm.views.features:FeaturesView",
     "image": "ecgqa.llm.views.image:ImageView",
