@@ -74,6 +74,29 @@ def test_a_perfect_reader_scores_one(frame: pl.DataFrame, questions: Path, tmp_p
     assert all("Options: " in reply.prompt and reply.reply for reply in replies)
 
 
+def test_inspect_by_itself_gives_the_same_score(frame: pl.DataFrame, questions: Path, tmp_path: Path) -> None:
+    """The task as `inspect eval` runs it: a reader that is wrong about the first question of each kind."""
+    from inspect_ai import eval as evaluate
+    from inspect_ai.model import get_model
+
+    from ecgqa.llm.task import ecg_questions
+
+    def script(prompt: str, attempt: int) -> Reply:
+        return "I cannot answer." if number_in(prompt) < 4 else perfect(frame, prompt)
+
+    with LlmServer(script) as server:
+        model = get_model("openai-api/ecgqa/test-model", base_url=server.url, api_key="none", memoize=False)
+        (log,) = evaluate(ecg_questions(str(questions)), model=model, display="none", log_dir=str(tmp_path / "logs"))
+        out = tmp_path / "run"
+        assert main(words(questions, out, server)) == 0
+    assert log.status == "success" and log.results is not None
+    accuracy = log.results.scores[0].metrics["accuracy"].value
+    chosen = select(frame, load_predictions([out / "predictions.parquet"]))
+    table = score(chosen.questions, chosen.predictions, n_resamples=10).table
+    ours = table.filter((pl.col("breakdown") == "overall") & (pl.col("metric") == "em_set"))["value"].item()
+    assert accuracy == pytest.approx(20 / 24) == pytest.approx(ours)
+
+
 def naughty(frame: pl.DataFrame, prompt: str, attempt: int) -> Reply:
     """What a server does to question n: by n modulo 12, most of it on the first attempt only."""
     number, right = number_in(prompt), perfect(frame, prompt)

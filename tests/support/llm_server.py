@@ -101,6 +101,8 @@ class LlmServer:
             handler.wfile.write(data[: len(data) // 2])
             handler.close_connection = True
             return None
+        with self._lock:  # before the last byte is sent: who has the reply finds it counted
+            self.answered[prompt] += 1
         if "slow" in what:
             handler.send_response(200)
             handler.send_header("Content-Type", "application/json")
@@ -112,8 +114,6 @@ class LlmServer:
                 time.sleep(what["slow"] / 5)
         else:
             _send(handler, 200, data)
-        with self._lock:
-            self.answered[prompt] += 1
         return None
 
 

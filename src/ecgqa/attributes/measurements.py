@@ -82,7 +82,7 @@ def measure_ecg(millivolts: npt.NDArray[Any], fs_hz: float) -> Measurements:
 
     Raises EcgqaError for another shape or an impossible rate; a flat or noisy ECG gives NaN, not an error.
     """
-    found = delineate(np.asarray(millivolts), fs_hz)
+    found = delineate(np.asarray(millivolts), fs_hz, edge_waves=True)  # medians over few beats: each one counts
     intervals = {name: seconds * 1000.0 for name, seconds in consensus_features(found).items()}
     rr_ms = np.diff(found.point("r_peak").astype(np.float64)) * 1000.0 / fs_hz
     p_seen = found.point("p_peak") != NOT_MEASURABLE

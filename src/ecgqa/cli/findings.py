@@ -26,8 +26,9 @@ def predict(
         run: folder of a training run of the objective classification (an unfinished one will do)
         store: folder of the store that holds the ECGs
         split: ECGs that the questions of this split ask about; all takes every ECG of the store
-        leads: asked (what the store's questions ask about, with labels); or any of entire (all twelve leads), each (one
-            lead at a time), groups (limb, chest and the regions of the heart) and names, comma separated: V1,inferior
+        leads: asked (what the store's questions ask about, with labels); every (all lead sets that any question may ask
+            about, for ecgqa llm run); or any of entire (all twelve leads), each (one lead at a time), groups (limb,
+            chest and the regions of the heart) and names, comma separated: V1,inferior
         out: Parquet file to write (default: findings-SPLIT.parquet in the run folder)
         name: name of the run in the table (default: the run folder's name)
         batch_size: looks at a time; lower it if memory runs out

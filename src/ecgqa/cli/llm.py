@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 
 def sample(
@@ -15,7 +15,7 @@ def sample(
     share: float = 0.1,
     seed: int = 42,
     ids: Path | None = None,
-    where: list[str] | None = None,
+    where: str | None = None,
     name: str | None = None,
 ) -> None:
     """Choose the questions that a language model will be asked, and write them down as a named subset.
@@ -33,13 +33,13 @@ def sample(
         share: Share of each question type and attribute type to draw; 1 takes all.
         seed: Seed of the drawing.
         ids: Take exactly the sample ids in this file, one per line, such as the published list.
-        where: Conditions, e.g. "question_type=single-verify" or "template_id=1,5-9"; several must all hold.
+        where: Conditions that must all hold, e.g. "template_id=1,5-9; question_type=single-verify|single-query".
         name: Name of the subset (default: the file's name).
     """
     from ecgqa.evaluation.load import load_questions
     from ecgqa.questions.subset import draw_subset, filtered, listed_subset
 
-    frame = filtered(load_questions(questions, split, version), where or [])
+    frame = filtered(load_questions(questions, split, version), where.split(";") if where else [])
     name = name or out.stem
     chosen = listed_subset(frame, name, ids) if ids is not None else draw_subset(frame, name, share=share, seed=seed)
     chosen.write(out)
@@ -49,8 +49,8 @@ def sample(
 def run(
     questions: Path,
     *,
-    model: str,
     out: Path,
+    model: str = "symbolic",
     view: str = "findings",
     prompt: Literal["published", "few-shot", "cot"] = "published",
     subset: Path | None = None,
@@ -78,6 +78,10 @@ def run(
 ) -> None:
     """Ask a language model the questions, showing it the ECGs in the chosen view; resumable, with a budget.
 
+    Without --model nobody is asked: the symbolic reader puts a classifier's findings into the templates' own rules.
+
+    Example: ecgqa llm run stores/ptbxl --findings findings.parquet --out runs/symbolic
+
     Example: ecgqa llm run stores/ptbxl --subset tenth.json --view findings --findings findings.parquet
              --model openai/gpt-4o-mini --price-input 0.15 --price-output 0.60 --budget 5 --out runs/gpt-4o-mini
 
@@ -88,11 +92,13 @@ def run(
 
     Args:
         questions: A store folder (needed for the views features and image), a data set, or a questions.parquet.
-        model: Inspect's model name (openai/gpt-4o, anthropic/claude-..., google/gemini-..., hf/...); with --base-url
-            the name that the server knows.
         out: Folder of the run.
-        view: What is shown of an ECG: findings (a classifier's, as published), attributes (the true ones: a ceiling),
-            features (measured intervals and amplitudes), image (the drawing), none; several joined by "+".
+        model: symbolic (needs --findings), oracle (needs --attributes: the ceiling of every reader of findings), or
+            Inspect's name of a language model (openai/gpt-4o, anthropic/claude-..., google/gemini-..., hf/...); with
+            --base-url the name that the server knows.
+        view: What is shown of an ECG: findings (a classifier's), findings-at-half (cut at 0.5, as published),
+            attributes (the true ones: a ceiling), features (measured intervals and amplitudes), image (the drawing),
+            none; several joined by "+".
         prompt: published (answer only), few-shot (after --shots exchanges from train), or cot (reasons first).
         subset: Questions chosen by ecgqa llm sample; all of split and version when left out.
         split: Split to ask, without a subset.
@@ -117,8 +123,20 @@ def run(
         show: How many prompts a dry run prints.
         overwrite: Replace another run in the folder.
     """
-    import shlex
+    from ecgqa.llm.offline import READERS, run_offline
 
+    if model in READERS:
+        from ecgqa.llm.experiment import chosen_questions, read_attributes, read_findings
+
+        frame, chosen = chosen_questions(questions, split, version, subset)
+        if dry_run:
+            print(f"the {model} reader answers {frame.height:,} questions; it asks nobody and costs nothing")
+            return
+        tables = {"findings": read_findings(findings), "attributes": read_attributes(attributes)}
+        _print_counts(
+            run_offline(model, frame, chosen, out, name=name, overwrite=overwrite, **tables), questions, out, subset
+        )
+        return
     from ecgqa.llm.cost import Prices
     from ecgqa.llm.experiment import Experiment
 
@@ -152,12 +170,17 @@ def run(
         batch=batch,
     )
     counts = ask(experiment, caller, out, name=name, prices=prices, budget=budget, overwrite=overwrite)
+    _print_counts(counts, questions, out, subset)
+
+
+def _print_counts(counts: dict[str, Any], questions: Path, out: Path, subset: Path | None) -> None:
+    from ecgqa.evaluation.wording import command
+
     print(f"{counts['replies']:,} of {counts['questions']:,} questions answered, {counts['failed']:,} failed: {out}")
     for problem, n in counts["problems"].items():
         print(f"  {n:,} x {problem}")
-    chosen = f" --subset {shlex.quote(str(subset))}" if subset else ""
-    rows = shlex.quote(str(out / "predictions.parquet"))
-    print(f"next: ecgqa score {shlex.quote(str(questions))} {rows}{chosen}")
+    chosen = ("--subset", subset) if subset else ()
+    print(f"next: {command('score', questions, out / 'predictions.parquet', *chosen)}")
 
 
 def _print_forecast(experiment: object, style: str, prices: object, show: int) -> None:

@@ -44,13 +44,17 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Language models": {
         "llm sample": ("ecgqa.cli.llm:sample", "choose the questions to ask, as a named subset"),
-        "llm run": ("ecgqa.cli.llm:run", "ask a language model; resumable, with a budget"),
+        "llm run": ("ecgqa.cli.llm:run", "ask a language model, or a reader that costs nothing; resumable"),
+    },
+    "One ECG": {
+        "ask": ("ecgqa.cli.ask:ask", "one ECG, one question in free words, one answer, with what it rests on"),
     },
     "Results": {
         "score": ("ecgqa.cli.score:score", "prediction rows -> scores with intervals"),
         "findings score": ("ecgqa.cli.findings:score", "findings -> accuracy, AUROC, AUPRC per attribute"),
         "compare": ("ecgqa.cli.compare:compare", "paired test between two runs"),
         "report": ("ecgqa.cli.report:report", "tables, JSON, Markdown and one HTML page"),
+        "explore": ("ecgqa.cli.explore:explore", "a local web page: traces, questions and answers side by side"),
     },
 }
 
@@ -116,6 +120,7 @@ def _guarded(action: Callable[[], int]) -> int:
     except ModuleNotFoundError as error:
         extra = {"torch": "train", "tokenizers": "train", "safetensors": "train", "matplotlib": "plot"}
         extra |= {"inspect_ai": "llm", "openai": "llm"}
+        extra |= {"starlette": "explore", "uvicorn": "explore", "python_multipart": "explore"}
         package = (error.name or "").split(".")[0]
         if package not in extra:
             return _fail(error)

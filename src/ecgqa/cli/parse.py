@@ -7,7 +7,6 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, set_parsing_settings
@@ -46,7 +45,7 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def _usage_name(action: argparse.Action) -> str:
-    more = "..." if "list[pathlib" in str(getattr(action, "_typehint", "")) else ""
+    more = "..." if re.match(r"list\[(?:pathlib|str)|<class 'list'>", str(getattr(action, "_typehint", ""))) else ""
     return f"[{action.dest}]" if action.nargs in ("?", "*") else action.dest + more
 
 
@@ -64,8 +63,8 @@ def call(function: Callable[..., Any], prog: str, words: list[str]) -> Any:
     """Parse `words` by the signature and docstring of `function`, and call it; returns what it returns.
 
     Parameters without default are positional, the others are `--name value`; `--flag` alone means `--flag true`, and
-    `--some-name` is `--some_name`. A last positional parameter of type list[Path] takes any number of words; a first
-    one that may be None can be left out.
+    `--some-name` is `--some_name`. A last positional parameter of type list[Path] or list[str] takes any number of
+    words; a first one that may be None can be left out.
     `--config FILE.yaml` reads any of them from a file. Exits with status 2 if the words do not fit.
     """
     first = _optional_first(function)
@@ -169,12 +168,14 @@ def _placed(function: Callable[..., Any], words: list[str]) -> list[str]:
 
 
 def _gathered(function: Callable[..., Any], words: list[str]) -> list[str]:
-    """`words` with the values of a last positional parameter of type list[Path] gathered into one YAML list."""
+    """`words` with the values of a last positional parameter that is a list gathered into one YAML list."""
     positionals = _positionals(function)
-    if not positionals or positionals[-1].annotation not in (list[Path], "list[Path]"):
+    if not positionals or positionals[-1].annotation not in ("list[Path]", "list[str]"):
         return words
     plain, options = _plain_and_options(words)
     many = plain[len(positionals) - 1 :]
+    if len(plain) == len(positionals) - 1 and not any(word.startswith("--config") for word in options):
+        return [*plain, "[]", *options]  # none at all: the command says what it makes of that
     if not many or (len(many) == 1 and many[0].startswith("[")):
         return [*plain, *options]
     return [*plain[: len(positionals) - 1], json.dumps(many), *options]

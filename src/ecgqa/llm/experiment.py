@@ -11,6 +11,7 @@ from ecgqa.artefacts import digest_of
 from ecgqa.errors import EcgqaError
 from ecgqa.llm.asked import AskedQuestion, asked_questions
 from ecgqa.llm.prompts import Prompter, Style
+from ecgqa.llm.signals import StoreSignals
 from ecgqa.llm.views import Material, make_views
 from ecgqa.questions.subset import Subset
 
@@ -49,23 +50,14 @@ class Experiment:
         signal need a store. subset: a file made by `ecgqa llm sample`; else all questions of split and version.
         shots: exemplars from the train split, drawn by seed from each question type in turn.
         """
-        from ecgqa.evaluation.load import load_questions
-        from ecgqa.records import ATTRIBUTES, FINDINGS
-        from ecgqa.tables import read_table
-
-        chosen = Subset.read(subset) if subset is not None else None
-        split, version = (chosen.split, chosen.version) if chosen else (split, version)
-        frame = _with_rows(load_questions(questions, split, version), questions, split, version)
-        version = version or _only_version(frame)
-        frame = chosen.select(frame) if chosen else frame
-        chosen = chosen or Subset.of(f"{split} ({version})", frame, {"all": True})
-        material = Material(
-            store=_store_of(questions),
-            findings=read_table(Path(findings), FINDINGS) if findings is not None else None,
-            attributes=read_table(Path(attributes), ATTRIBUTES) if attributes is not None else None,
-        )
+        frame, chosen = chosen_questions(questions, split, version, subset)
+        store = _store_of(questions)
+        if store is not None:
+            frame = chosen.select(store.questions(chosen.split, chosen.version))
+        tables = {"findings": read_findings(findings), "attributes": read_attributes(attributes)}
+        material = Material(signals=StoreSignals(store) if store is not None else None, **tables)
         views = make_views(view, material)
-        exemplars = _exemplars(questions, version, shots, seed) if shots else []
+        exemplars = _exemplars(questions, chosen.version, shots, seed) if shots else []
         prompter = Prompter(views, cast(Style, style), exemplars)
         asked = list(asked_questions(frame))
         settings = {"view": view, "prompt": style, "shots": shots, "seed": seed, "subset": chosen.name}
@@ -77,17 +69,48 @@ class Experiment:
         return cls(asked, prompter, chosen, settings, inputs)
 
 
+def chosen_questions(
+    questions: str | Path, split: str, version: str | None, subset: str | Path | None
+) -> tuple[pl.DataFrame, Subset]:
+    """The questions to ask and their name: those of a subset file, else all of split and version."""
+    from ecgqa.evaluation.load import load_questions
+
+    if subset is not None:
+        chosen = Subset.read(subset)
+        return chosen.select(load_questions(questions, chosen.split, chosen.version)), chosen
+    frame = load_questions(questions, split, version)
+    return frame, Subset.of(f"{split} ({_only_version(frame)})", frame, {"all": True})
+
+
+def read_findings(path: str | Path | None) -> pl.DataFrame | None:
+    """The FINDINGS table of one run at `path`."""
+    from ecgqa.records import FINDINGS
+    from ecgqa.tables import read_table
+
+    if path is None:
+        return None
+    found = read_table(Path(path), FINDINGS)
+    runs = found["run"].unique().sort().to_list()
+    if len(runs) != 1:
+        raise EcgqaError(f"{path} does not hold the findings of one run", found=", ".join(runs) or "no finding")
+    return found
+
+
+def read_attributes(path: str | Path | None) -> pl.DataFrame | None:
+    """The ATTRIBUTES table at `path`: a file, or the folder that ecgqa attributes build made."""
+    from ecgqa.records import ATTRIBUTES
+    from ecgqa.tables import read_table
+
+    if path is None:
+        return None
+    return read_table(Path(path) / "attributes.parquet" if Path(path).is_dir() else Path(path), ATTRIBUTES)
+
+
 def _store_of(questions: str | Path) -> Any:
     from ecgqa.store import open_store
 
     folder = Path(questions)
     return open_store(folder) if (folder / "signals.npy").is_file() else None
-
-
-def _with_rows(frame: pl.DataFrame, questions: str | Path, split: str | None, version: str | None) -> pl.DataFrame:
-    """The questions of a store with the rows of its signals."""
-    store = _store_of(questions)
-    return frame if store is None else store.questions(split, version)
 
 
 def _only_version(frame: pl.DataFrame) -> str:
@@ -103,7 +126,10 @@ def _exemplars(questions: str | Path, version: str, shots: int, seed: int) -> li
     """Train questions, one of each question type in turn."""
     from ecgqa.evaluation.load import load_questions
 
-    frame = _with_rows(load_questions(questions, "train", version), questions, "train", version)
+    store = _store_of(questions)
+    frame = load_questions(questions, "train", version) if store is None else store.questions("train", version)
+    if frame.is_empty():
+        raise EcgqaError(f"{questions} holds no train questions ({version}) to take exemplars from", fix="--shots 0")
     draw = random.Random(f"exemplars {seed}")
     by_type = [group.sort("sample_id") for group in frame.sort("question_type").partition_by("question_type")]
     chosen = []

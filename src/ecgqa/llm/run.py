@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecgqa import run_folder
+from ecgqa.artefacts import MANIFEST
 from ecgqa.errors import EcgqaError
 from ecgqa.llm.cost import Budget, Prices
 from ecgqa.llm.experiment import Experiment
@@ -117,6 +118,8 @@ def run(
                 journal,
                 Budget(budget, prices, prices.of_replies(journal.replies.values()), caller.max_tokens),
             )
+            if asking.missing:
+                (folder / MANIFEST).unlink(missing_ok=True)  # a finished run with failed calls is open again
             asking.ask_all(folder)
         finally:
             journal.close()

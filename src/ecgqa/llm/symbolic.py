@@ -7,234 +7,213 @@ the same predicate holds on the attributes that pass their thresholds, and the d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
-from ecgqa.attributes.vocabulary import NO_STAGE, RANGES, UNKNOWN_STAGE, Vocabulary
-from ecgqa.questions.asked import Asked, AskedReader
-from ecgqa.questions.grid import answer_word
+from ecgqa.attributes.vocabulary import NO_STAGE, RANGES, UNKNOWN_STAGE, ptbxl_vocabulary
+from ecgqa.llm.offline import Answers
+from ecgqa.questions.asked import Asked
+from ecgqa.questions.evaluate import NO, NOT_SURE, YES
+from ecgqa.questions.facts import some
+from ecgqa.questions.grid import CHEST_LEADS, LIMB_LEADS, answer_word
 from ecgqa.questions.grounding import place_of
-from ecgqa.questions.templates import Template
-from ecgqa.records import ALL_LEADS, LEADS, NONE, PREDICTIONS, Status, options_of
+from ecgqa.records import ALL_LEADS, LEADS, lead_set, leads_in
 
 if TYPE_CHECKING:
     import polars as pl
 
-RUN_NAME: Final = "symbolic"
-_WITHIN: Final = RANGES[1]
+Truth = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
+
+_BELOW, _WITHIN, _ABOVE = RANGES
+_ANY_INFARCTION: Final = "myocardial infarction"
+_LEAD_SETS: Final = ALL_LEADS + 1
+_ABOVE_HALF: Final = np.nextafter(np.float32(0.5), np.float32(1.0))
 
 
 @dataclass(frozen=True)
-class Read:
-    """How one question was answered."""
+class Support:
+    """One finding that answers rest on: its truth on each ECG asked about, above one half where it counts as shown."""
 
-    answer: list[str]
-    scores: list[float]
-    """Truth of each of options_of(candidates), 0 to 1; above one half = given."""
-    rests_on: list[tuple[int, str, float]]
-    """(place of the ECG, finding, truth) of every finding that was looked up."""
+    place: int
+    """Of the ECG in the question."""
+    finding: str
+    leads: int
+    truth: Truth
 
 
 class Findings:
-    """Truth of findings by ECG, lead set and name, from a FINDINGS table."""
+    """Truth of findings by ECG, lead set and class, from a FINDINGS table."""
 
     def __init__(self, findings: pl.DataFrame) -> None:
         import polars as pl
 
-        columns = findings.select("ecg_id", "leads", "attribute", pl.col("probability", "threshold").cast(pl.Float64))
-        self._truth: dict[tuple[int, int], dict[str, float]] = {}
-        for ecg_id, leads, attribute, probability, threshold in columns.iter_rows():
-            self._truth.setdefault((ecg_id, leads), {})[attribute.casefold()] = shifted(probability, threshold)
-        self.classes = {name for names in self._truth.values() for name in names}
+        classes = findings["attribute"].unique().sort().to_list()
+        self._column = {name: place for place, name in enumerate(classes)}
+        self._folded = {name.casefold(): place for name, place in reversed(self._column.items())}
+        rows = findings.select(
+            (pl.col("ecg_id") * _LEAD_SETS + pl.col("leads").cast(pl.Int64)).alias("look"),
+            pl.col("attribute").replace_strict(classes, range(len(classes)), return_dtype=pl.Int64).alias("column"),
+            "probability",
+            "threshold",
+        )
+        self._looks: Ids = rows["look"].unique().sort().to_numpy()
+        self._truth: Truth = np.full((len(self._looks), len(classes)), np.nan, np.float32)
+        where = np.searchsorted(self._looks, rows["look"].to_numpy()), rows["column"].to_numpy()
+        self._truth[where] = shifted(rows["probability"].to_numpy(), rows["threshold"].to_numpy())
 
-    def knows(self, ecg_id: int) -> bool:
-        """Whether the table says anything of the ECG as a whole."""
-        return (ecg_id, ALL_LEADS) in self._truth
+    def has(self, name: str) -> bool:
+        """Whether it is a class of the classifier."""
+        return self._place(name) is not None
 
-    def truth(self, ecg_id: int, name: str, leads: int = ALL_LEADS) -> float:
-        """Truth of a finding in a lead set (where that was not looked at: on the whole ECG); 0 for an unknown one.
+    def truth(self, ecg_ids: Ids, name: str, leads: int = ALL_LEADS) -> Truth:
+        """(n,) truth of a finding on each ECG seen in these leads; NaN where that was not looked at.
 
-        A name that says where ("ischemic in inferior leads") is looked up there, under its class.
+        A name that says where ("ischemic in inferior leads") is looked up there, under its class. What is no class (no
+        question on train affirms it) has truth 0.
         """
-        own = name.casefold()
-        if own not in self.classes:
-            own, placed = place_of(name)
-            own, leads = own.casefold(), placed if placed is not None and leads == ALL_LEADS else leads
-        seen = self._truth.get((ecg_id, leads)) or self._truth.get((ecg_id, ALL_LEADS), {})
-        return seen.get(own, 0.0)
+        column = self._place(name)
+        if column is not None:
+            return self._at(ecg_ids, leads, column)
+        own, placed = place_of(name)
+        column = self._place(own)
+        if column is None:
+            return np.zeros(len(ecg_ids), np.float32)
+        if placed is None or leads != ALL_LEADS:
+            return self._at(ecg_ids, leads, column)
+        found = self._at(ecg_ids, placed, column)
+        # A classifier trained on the original's reading looks for "posterior" in other leads.
+        published = place_of(name, published=True)[1]
+        if published is None or published == placed:
+            return found
+        return np.where(np.isnan(found), self._at(ecg_ids, published, column), found)
+
+    def _place(self, name: str) -> int | None:
+        exact = self._column.get(name)
+        return self._folded.get(name.casefold()) if exact is None else exact
+
+    def _at(self, ecg_ids: Ids, leads: int, column: int) -> Truth:
+        keys = ecg_ids * _LEAD_SETS + leads
+        at = np.minimum(np.searchsorted(self._looks, keys), len(self._looks) - 1)
+        return np.where(self._looks[at] == keys, self._truth[at, column], np.float32(np.nan))
 
 
-def shifted(probability: float, threshold: float) -> float:
-    """The probability moved on the log-odds scale so that the threshold becomes one half."""
-    p, t = (float(np.clip(value, 1e-6, 1 - 1e-6)) for value in (probability, threshold))
-    return float(1.0 / (1.0 + (1 - p) / p * t / (1 - t)))
+def shifted(probability: npt.ArrayLike, threshold: npt.ArrayLike) -> Truth:
+    """Probabilities moved on the log-odds scale so that the threshold becomes one half; above it = above one half."""
+    p, t = (np.clip(np.asarray(value, np.float64), 1e-6, 1 - 1e-6) for value in (probability, threshold))
+    moved = (1.0 / (1.0 + (1 - p) / p * t / (1 - t))).astype(np.float32)
+    above = np.asarray(probability) > np.asarray(threshold)
+    return np.where(above, np.maximum(moved, _ABOVE_HALF), np.minimum(moved, np.float32(0.5)))
 
 
 class SymbolicReader:
     """Answers questions of the 70 templates from findings."""
 
-    def __init__(self, findings: Findings, vocabulary: Vocabulary) -> None:
-        self.findings, self._asked = findings, AskedReader(vocabulary)
+    name = "symbolic"
 
-    def read(
-        self,
-        template_id: int,
-        question: str,
-        attribute: Sequence[str] | None,
-        candidates: Sequence[str],
-        ecg_ids: Sequence[int],
-    ) -> Read | None:
-        """The answer to one question; None if it is none of the templates' or nothing is known of its ECGs."""
-        asked = self._asked.read(template_id, None if attribute is None else tuple(attribute), question)
-        if asked is None or len(ecg_ids) != asked.question.template.question_type.n_ecgs:
-            return None
-        if not all(self.findings.knows(ecg_id) for ecg_id in ecg_ids):
-            return None
-        look = _Look(self.findings, asked, tuple(ecg_ids))
-        truths = look.options()
-        options = options_of(list(candidates))
-        scores = [truths.get(option, 0.0) for option in options]
-        if _always_one(asked.question.template) and scores:
-            scores = _one_of(scores)
-        answer = [option for option, score in zip(options, scores, strict=True) if score > 0.5] or [NONE]
-        return Read(answer, scores, look.rests_on)
+    def __init__(self, findings: Findings) -> None:
+        self.findings = findings
 
-    def predict(self, questions: pl.DataFrame, run: str = RUN_NAME) -> pl.DataFrame:
-        """Prediction rows for a QUESTIONS frame; a question that cannot be read has failed."""
-        import polars as pl
+    def answer(self, asked: Asked, ecg_ids: Ids) -> Answers:
+        """Answers to one question of the grid about n ECGs (n, 1) or pairs of them (n, 2)."""
+        return self.explain(asked, ecg_ids)[0]
 
-        rows: list[tuple[object, ...]] = []
-        names = ("sample_id", "split", "version", "template_id", "question", "attribute", "candidates", "ecg_id")
-        for sample_id, split, version, template_id, question, attribute, candidates, ecg_ids in questions.select(
-            names
-        ).iter_rows():
-            read = self.read(template_id, question, attribute, candidates, ecg_ids)
-            if read is None:
-                rows.append((sample_id, split, version, run, [], None, Status.FAILED.value, None))
-            else:
-                rows.append((sample_id, split, version, run, read.answer, read.scores, Status.OK.value, None))
-        return pl.DataFrame(rows, schema=PREDICTIONS.polars, orient="row")
+    def explain(self, asked: Asked, ecg_ids: Ids) -> tuple[Answers, list[Support]]:
+        """The same, with every finding that was looked up."""
+        look = _Look(self.findings, asked, ecg_ids)
+        truth = look.options()
+        scores = np.stack(list(truth.values()), axis=1)
+        known = ~some(np.isnan(scores), 1)
+        template = look.template
+        if template.form == "verify" or (
+            # Exactly one of these holds on every ECG.
+            template.form == "query"
+            and (template.view in ("axis", "stage or none") or template.pool == "ranges of a feature")
+        ):
+            scores = _exactly_one(np.where(known[:, None], scores, np.float32(0.0)))
+        problem = f"the findings hold nothing about it in {look.unseen}" if look.unseen else ""
+        return Answers(tuple(truth), scores, known, problem), look.supports
 
 
+@dataclass
 class _Look:
-    """One question looked up in the findings."""
+    """One question looked up in the findings of many ECGs."""
 
-    def __init__(self, findings: Findings, asked: Asked, ecg_ids: tuple[int, ...]) -> None:
-        self.findings, self.question, self.ecg_ids = findings, asked.question, ecg_ids
-        self.template = asked.question.template
-        self.leads = sum(1 << lead for lead in self.question.leads) or ALL_LEADS
-        self.rests_on: list[tuple[int, str, float]] = []
+    findings: Findings
+    asked: Asked
+    ecg_ids: Ids
+    supports: list[Support] = field(default_factory=list)
+    unseen: str = ""
 
-    def options(self) -> dict[str, float]:
+    def __post_init__(self) -> None:
+        self.question, self.template = self.asked.question, self.asked.question.template
+        self.leads = lead_set(self.question.leads) or ALL_LEADS
+
+    def options(self) -> dict[str, Truth]:
         """Truth of every answer that the template may have, spelled as an answer."""
         question, template = self.question, self.template
         if template.form == "verify":
-            if question.asked:
-                yes = self._related(question.asked[0])
-            else:
-                yes = self._any()
-            return {"yes": yes, "no": 1.0 - yes, "not sure": 0.0}
+            yes = self._related(question.asked[0]) if question.asked else self._any()
+            return {NO: 1 - yes, YES: yes, NOT_SURE: np.where(np.isnan(yes), yes, np.float32(0.0))}
         if template.leads_asked:
-            name = question.asked[0]
-            return {f"lead {lead}": self._truth(0, name, 1 << place) for place, lead in enumerate(LEADS)}
+            return self._by_lead(question.asked[0])
         names = question.asked if template.form == "choose" else question.options
         return {answer_word(name, template): self._related(name) for name in names}
 
-    def _any(self) -> float:
+    def _by_lead(self, name: str) -> dict[str, Truth]:
+        """Voltages are told, and learned, of the limb and the chest leads as a whole."""
+        if name in ptbxl_vocabulary().forms_in_groups and self.findings.has(name):
+            limb, chest = (self._truth(0, name, lead_set(leads)) for leads in (LIMB_LEADS, CHEST_LEADS))
+            return {f"lead {lead}": limb if place in LIMB_LEADS else chest for place, lead in enumerate(LEADS)}
+        return {f"lead {lead}": self._truth(0, name, 1 << place) for place, lead in enumerate(LEADS)}
+
+    def _any(self) -> Truth:
         """Truth of "any of the pool": its own class where there is one, else that of the likeliest member."""
         own = self.template.any_of or ""
-        if own.casefold() in self.findings.classes:
-            return self._truth(0, own, self.leads)
-        return max((self._truth(0, name, self.leads) for name in self.question.options), default=0.0)
+        names = [own] if self.findings.has(own) else self.question.options
+        return _reduce(np.maximum, [self._truth(0, name, self.leads) for name in names])
 
-    def _related(self, name: str) -> float:
+    def _related(self, name: str) -> Truth:
         """Truth of a finding, or of its relation between two ECGs."""
         relation = self.template.relation
         if relation is None:
             return self._of(0, name)
         first, second = self._of(0, name), self._of(1, name)
         return {
-            "resolved": min(first, 1.0 - second),
-            "new": min(1.0 - first, second),
-            "remaining": min(first, second),
-            "absent": min(1.0 - first, 1.0 - second),
+            "resolved": np.minimum(first, 1 - second),
+            "new": np.minimum(1 - first, second),
+            "remaining": np.minimum(first, second),
+            "absent": np.minimum(1 - first, 1 - second),
         }[relation]
 
-    def _of(self, ecg: int, name: str) -> float:
+    def _of(self, place: int, name: str) -> Truth:
         if self.template.view == "abnormal feature":
-            return 1.0 - self._truth(ecg, f"{_WITHIN} of {name}", ALL_LEADS)
-        if name == NO_STAGE:
-            stages = [option for option in self.question.options if option not in (NO_STAGE, UNKNOWN_STAGE)]
-            return 1.0 - max((self._truth(ecg, stage, ALL_LEADS) for stage in stages), default=0.0)
-        if name == UNKNOWN_STAGE:
-            return 0.0
-        return self._truth(ecg, name, self.leads)
+            return 1 - self._truth(place, f"{_WITHIN} of {name}", ALL_LEADS)
+        if name in (NO_STAGE, UNKNOWN_STAGE) and not self.findings.has(name):
+            # The questions teach no class for these two: an infarction without a stage is one of unknown stage.
+            stages = [one for one in self.question.options if one not in (NO_STAGE, UNKNOWN_STAGE)]
+            unstaged = 1 - _reduce(np.maximum, [self._truth(place, one, ALL_LEADS) for one in stages])
+            infarction = self._truth(place, _ANY_INFARCTION, ALL_LEADS)
+            return np.minimum(unstaged, infarction if name == UNKNOWN_STAGE else 1 - infarction)
+        return self._truth(place, name, self.leads)
 
-    def _truth(self, ecg: int, name: str, leads: int) -> float:
-        value = self.findings.truth(self.ecg_ids[ecg], name, leads)
-        self.rests_on.append((ecg, name, value))
+    def _truth(self, place: int, name: str, leads: int) -> Truth:
+        value = self.findings.truth(self.ecg_ids[:, place], name, leads)
+        if np.isnan(value).any() and not self.unseen:
+            self.unseen = "all leads" if leads == ALL_LEADS else ", ".join(leads_in(leads))
+        self.supports.append(Support(place, name, leads, value))
         return value
 
 
-def _always_one(template: Template) -> bool:
-    """Queries that have exactly one answer for every ECG."""
-    return template.form == "query" and (
-        template.view in ("axis", "stage or none") or template.pool == "ranges of a feature"
-    )
+def _reduce(combine: Any, values: list[Truth]) -> Truth:
+    return np.asarray(combine.reduce(values), np.float32)
 
 
-def _one_of(scores: Sequence[float]) -> list[float]:
-    """Scores with exactly one above one half: the highest."""
-    best = int(np.argmax(scores))
-    return [max(score, 0.5001) if place == best else min(score, 0.5) for place, score in enumerate(scores)]
-
-
-def vocabulary_for(names: Iterable[str]) -> Vocabulary:
-    """The vocabulary that knows most of these answers or attributes."""
-    from ecgqa.attributes.vocabulary import VOCABULARIES
-    from ecgqa.questions.grid import question_grid
-
-    wanted = set(names)
-    by_name: Mapping[str, Vocabulary] = {name: make() for name, make in VOCABULARIES.items()}
-    known = {
-        name: len(wanted & {one for question in question_grid(vocabulary) for one in question.options + question.asked})
-        for name, vocabulary in by_name.items()
-    }
-    return by_name[max(known, key=lambda name: known[name])]
-
-
-def oracle_rows(
-    questions: pl.DataFrame,
-    attributes: pl.DataFrame,
-    records: pl.DataFrame,
-    vocabulary: Vocabulary,
-    run: str = "oracle",
-) -> pl.DataFrame:
-    """Prediction rows that the true attributes give: the ceiling of every reader of findings.
-
-    A question whose attributes are not known (or that is no template's) has failed.
-    """
-    import polars as pl
-
-    from ecgqa.questions.diff import answers_from
-    from ecgqa.questions.facts import gather_facts
-
-    facts = gather_facts(attributes, records, vocabulary)
-    reader = AskedReader(vocabulary)
-    rows: list[tuple[object, ...]] = []
-    names = ("sample_id", "split", "version", "template_id", "question", "attribute", "candidates", "ecg_id")
-    for sample_id, split, version, template_id, question, attribute, candidates, ecg_ids in questions.select(
-        names
-    ).iter_rows():
-        asked = reader.read(template_id, None if attribute is None else tuple(attribute), question)
-        answer: list[str] | None = None
-        if asked is not None:
-            evaluation, present = answers_from(asked, facts, [ecg_ids])
-            answer = list(evaluation.spelled()[0]) if bool((present & evaluation.known)[0]) else None
-        scores = None if answer is None else [float(option in answer) for option in options_of(candidates)]
-        status = Status.FAILED if answer is None else Status.OK
-        rows.append((sample_id, split, version, run, answer or [], scores, status.value, None))
-    return pl.DataFrame(rows, schema=PREDICTIONS.polars, orient="row")
+def _exactly_one(scores: Truth) -> Truth:
+    """Scores (n, options) with exactly one above one half in each row: the highest, the first of equals."""
+    best = np.zeros(scores.shape, np.bool_)
+    best[np.arange(len(scores)), scores.argmax(axis=1)] = True
+    return np.where(best, np.maximum(scores, _ABOVE_HALF), np.minimum(scores, np.float32(0.5)))

@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from ecgqa.attributes.vocabulary import NO_STAGE, UNKNOWN_STAGE, ptbxl_vocabulary
+from ecgqa.attributes.vocabulary import NO_STAGE, UNKNOWN_STAGE, mimic_vocabulary, ptbxl_vocabulary
 from ecgqa.questions.asked import lead_named
 from ecgqa.questions.evaluate import NO, YES
 from ecgqa.questions.grid import answer_word
@@ -209,6 +209,14 @@ def place_of(name: str, *, published: bool = False) -> tuple[str, int | None]:
     """Class of an attribute name, and the lead set that the name says (None: it says none, or an unknown one)."""
     attribute, group = _united(name)
     return attribute, None if group is None else lead_group(group, published=published)
+
+
+@cache
+def lead_sets_asked() -> tuple[int, ...]:
+    """Every lead set that a question of either source may ask about, by its template or by a name in it."""
+    named = [place_of(name)[1] for words in (ptbxl_vocabulary(), mimic_vocabulary()) for name in words.symptoms]
+    whole = [ALL_LEADS, *(1 << place for place in range(len(LEADS))), LEAD_GROUPS["limb"], LEAD_GROUPS["chest"]]
+    return tuple(dict.fromkeys([*whole, *(leads for leads in named if leads is not None)]))
 
 
 def _united(name: str) -> tuple[str, str | None]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from ecgqa.signals.read import Ecg
+
 
 class Store:
     """ECGs and questions packed for training; make one with `open_store`.
@@ -161,6 +163,27 @@ class Store:
 
         gains = self.records["gain_per_mv"].to_list()
         return (1.0 / np.array(gains, dtype=np.float64).reshape(-1, layout.N_LEADS)).astype(np.float32)
+
+    def ecg(self, ecg_id: int) -> Ecg:
+        """One ECG by the data set's own id, as `read_ecg` gives it; raises EcgqaError if it is not there."""
+        import numpy as np
+        import polars as pl
+
+        from ecgqa.signals.read import Ecg
+
+        rows = self.records.with_row_index("row").filter(pl.col("ecg_id") == ecg_id)
+        if rows.is_empty():
+            ids = self.records["ecg_id"].sort().to_list()
+            raise EcgqaError(f"{self.folder} holds no ECG {ecg_id}", found=f"{len(ids):,} ids, {ids[:1]} to {ids[-1:]}")
+        record = rows.row(0, named=True)
+        length = record["n_samples"] or self.n_samples
+        return Ecg(
+            np.array(self.signals[record["row"]][:, :length]),
+            np.array(record["gain_per_mv"], dtype=np.float64),
+            self.fs_hz,
+            record["recorded_at"],
+            flags=tuple(record["flags"] or ()),
+        )
 
 
 _REBUILD = "build the store again with --overwrite true"

@@ -92,7 +92,8 @@ def predict_findings(
     run: a run folder, or a `load_classifier` result, which saves loading it again.
     ecgs: a store or its folder, an Ecg or several, or millivolts (12, T) or (n, 12, T), leads in canonical order, NaN
         where there is no sample, at `fs_hz` (None: believed to be right).
-    leads: "entire" (all twelve), "each" (twelve times one), "groups" (limb, chest and the regions of the heart), names
+    leads: "entire" (all twelve), "each" (twelve times one), "groups" (limb, chest and the regions of the heart),
+        "every" (all that questions may ask about), names
         such as "V1" and "inferior", each a lead set of its own, or several of them: ["entire", "each"]; or, of a store,
         "asked": the lead sets that its questions name, and of each only the attributes they ask about, so that every
         row has a label.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ecgqa.errors import EcgqaError
+from ecgqa.questions.grounding import lead_sets_asked
 from ecgqa.questions.lead_groups import LEAD_GROUPS, lead_group
 from ecgqa.records import ALL_LEADS, LEADS
 from ecgqa.signals.read import Ecg
@@ -49,15 +50,20 @@ class Looks:
 def lead_sets(leads: str | Sequence[str]) -> list[int]:
     """The lead sets that names of SEVERAL and of leads and groups stand for, as a list or comma separated.
 
+    "every" stands for all that questions may ask about, which reading findings needs.
+
     Raises EcgqaError for a name that is none.
     """
     chosen: list[int] = []
     for name in leads.split(",") if isinstance(leads, str) else leads:
+        if name.strip() == "every":
+            chosen += lead_sets_asked()
+            continue
         found = lead_group(name.strip().removesuffix(" leads"))
         if found is None and name.strip() not in SEVERAL:
             raise EcgqaError(
                 f"no leads {name!r}",
-                expected=f"asked, {', '.join(SEVERAL)}, or names out of {', '.join((*LEADS, *LEAD_GROUPS))}",
+                expected=f"asked, every, {', '.join(SEVERAL)}, or names out of {', '.join((*LEADS, *LEAD_GROUPS))}",
             )
         chosen += SEVERAL[name.strip()] if found is None else (found,)
     return list(dict.fromkeys(chosen))

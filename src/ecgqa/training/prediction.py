@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ecgqa.models.tokenizer import Tokenizer
+    from ecgqa.signals.read import Ecg
     from ecgqa.store import Store
 
 QUESTIONS_PER_ECG = 8
@@ -87,6 +89,72 @@ def predict(
         ),
         PREDICTIONS,
     )
+
+
+class Answerer:
+    """A trained run that answers single questions about ECGs in memory, on the CPU."""
+
+    def __init__(self, folder: str | Path, checkpoint: str = "best") -> None:
+        self._model, self._tokenizer, self.answers, _ = load_run(folder, checkpoint)
+        self._model.eval()
+        self.name = Path(folder).resolve().name
+        self._fs_hz = _trained_at(Path(folder))
+
+    def probabilities(self, question: str, ecgs: Sequence[Ecg], options: Sequence[str]) -> dict[str, float]:
+        """Probability of each of the options that the model knows, for a question about these ECGs (one or two).
+
+        Raises EcgqaError for an ECG of another sampling rate than the run's, as far as that is known, and if the model
+        knows none of the options.
+        """
+        import torch
+
+        from ecgqa.store.batch import Batch
+        from ecgqa.training.looks import InMemory
+
+        for ecg in ecgs:
+            if self._fs_hz is not None and abs(ecg.fs_hz - self._fs_hz) > 1e-6:
+                raise EcgqaError(
+                    "the model was trained on ECGs of another sampling rate",
+                    expected=f"{self._fs_hz:g} Hz",
+                    found=f"{ecg.fs_hz:g} Hz",
+                    fix="give the record at that rate (PTB-XL has records500 and records100)",
+                )
+        known = [option for option in options if option in self.answers]
+        if not known:
+            raise EcgqaError(
+                f"{self.name} was trained on none of the answers to this question",
+                expected=f"some of its {len(self.answers)} answer classes",
+                found=", ".join(options),
+            )
+        columns = [self.answers.index(option) for option in known]
+        candidates = torch.zeros(1, len(self.answers), dtype=torch.bool)
+        candidates[0, columns] = True
+        given = InMemory([ecg.millivolts() for ecg in ecgs])
+        (tokens,) = self._tokenizer.encode([question])
+        batch = Batch(
+            ecgs=given.signals,
+            ecgs_length=given.length,
+            ecg_of=torch.arange(len(ecgs)).unsqueeze(0),
+            text=torch.tensor([tokens]),
+            text_length=torch.tensor([len(tokens)]),
+            target=torch.zeros(1, len(self.answers)),
+            candidates=candidates,
+            row=torch.zeros(1, dtype=torch.int64),
+        )
+        with torch.inference_mode():
+            values = torch.sigmoid(self._model(batch).float())[0, columns].tolist()
+        return dict(zip(known, values, strict=True))
+
+
+def _trained_at(folder: Path) -> float | None:
+    """Sampling rate of the store that a run was trained on, None if that store is no longer where it was."""
+    from ecgqa.store import open_store
+
+    try:
+        recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+        return open_store(recipe["data"]["store"]).fs_hz
+    except (OSError, ValueError, KeyError, TypeError, EcgqaError):
+        return None
 
 
 def load_run(folder: str | Path, checkpoint: str = "best") -> tuple[Any, Tokenizer, list[str], dict[str, Any]]:

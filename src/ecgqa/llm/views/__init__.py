@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ecgqa.errors import EcgqaError
 from ecgqa.llm.asked import AskedQuestion, leads_text
@@ -13,10 +12,11 @@ from ecgqa.llm.asked import AskedQuestion, leads_text
 if TYPE_CHECKING:
     import polars as pl
 
-    from ecgqa.store import Store
+    from ecgqa.llm.signals import Signals
 
 VIEWS = {
     "findings": "ecgqa.llm.views.findings:FindingsView",
+    "findings-at-half": "ecgqa.llm.views.findings:at_half",
     "attributes": "ecgqa.llm.views.attributes:AttributesView",
     "features": "ecgqa.llm.views.features:FeaturesView",
     "image": "ecgqa.llm.views.image:ImageView",
@@ -38,7 +38,7 @@ class Block:
 class Material:
     """What views are made from; each takes what it needs and says what is lacking."""
 
-    store: Store | None = None
+    signals: Signals | None = None
     findings: pl.DataFrame | None = None
     attributes: pl.DataFrame | None = None
 
@@ -83,25 +83,12 @@ def digest_of_table(frame: pl.DataFrame) -> str:
     return sha256(stream.getvalue()).hexdigest()
 
 
-def store_rows(asked: AskedQuestion, store: Store | None, view: str) -> Sequence[int]:
-    """Rows of the store's signals for the ECGs of a question; raises EcgqaError without a store."""
-    if store is None or not asked.ecg_rows:
+def signals_of(material: Material, view: str) -> Signals:
+    """The signals that a view needs; raises EcgqaError if there are none."""
+    if material.signals is None:
         raise EcgqaError(
             f"the view {view} needs the signals of the ECGs",
             expected="a store",
             fix="give a store built by ecgqa store build instead of bare questions",
         )
-    return asked.ecg_rows
-
-
-def millivolts_of(store: Store, row: int) -> Any:
-    """(12, n_samples) float32 millivolts of one ECG, NaN where there is no valid sample."""
-    import numpy as np
-
-    from ecgqa.records import INVALID_SAMPLE
-
-    digital = np.asarray(store.signals[row])
-    millivolts = digital.astype(np.float32) * store.scale_mv[row][:, None]
-    millivolts[digital == INVALID_SAMPLE] = np.nan
-    length = store.records["n_samples"][row]
-    return millivolts[:, :length] if length else millivolts
+    return material.signals

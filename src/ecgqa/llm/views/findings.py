@@ -14,7 +14,7 @@ from ecgqa.llm.views import Block, Material, digest_of_table, heading
 
 
 class FindingsView:
-    """Reads a FINDINGS table; the threshold is the table's own (chosen on valid), or 0.5 for all as published."""
+    """Reads a FINDINGS table; the threshold is the table's own (chosen on valid), or one for all classes."""
 
     def __init__(self, material: Material, *, threshold: float | None = None) -> None:
         if material.findings is None:
@@ -47,3 +47,8 @@ class FindingsView:
                 fix="make them with ecgqa findings predict for the same split, with all the lead sets that are asked",
             )
         return self._lines.get(key, "")
+
+
+def at_half(material: Material) -> FindingsView:
+    """The view `findings-at-half`: one threshold of 0.5 for all classes, as published."""
+    return FindingsView(material, threshold=0.5)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 from functools import lru_cache
 
-from ecgqa.artefacts import digest_of
-from ecgqa.errors import EcgqaError
 from ecgqa.llm.asked import WHOLE, AskedQuestion
-from ecgqa.llm.views import Block, Material, heading, millivolts_of, store_rows
+from ecgqa.llm.views import Block, Material, heading, signals_of
 
 DPI = 100
 
@@ -17,20 +15,19 @@ class ImageView:
     """A PNG of each ECG, 25 mm/s and 10 mm/mV; the title holds no id, age or name."""
 
     def __init__(self, material: Material) -> None:
-        if material.store is None:
-            raise EcgqaError("the view image needs the signals of the ECGs", fix="give a store to read them from")
-        self.store = material.store
-        self.inputs = {"signals": digest_of(self.store.manifest.get("inputs"))}
+        self._signals = signals_of(material, "image")
+        self.inputs = {"signals": self._signals.digest}
         self._drawn = lru_cache(maxsize=256)(self._draw)
 
     def blocks(self, asked: AskedQuestion) -> list[Block]:
-        rows = store_rows(asked, self.store, "image")
-        return [Block(heading("Drawing", asked, ecg, WHOLE), png=self._drawn(row)) for ecg, row in enumerate(rows)]
+        return [
+            Block(heading("Drawing", asked, ecg, WHOLE), png=self._drawn(row)) for ecg, row in enumerate(asked.ecg_rows)
+        ]
 
     def _draw(self, row: int) -> bytes:
         from ecgqa.signals.draw import draw_ecg
 
-        figure = draw_ecg((millivolts_of(self.store, row), self.store.fs_hz), title="12-lead ECG")
+        figure = draw_ecg(self._signals.ecg(row), title="12-lead ECG")
         stream = io.BytesIO()
         figure.savefig(stream, format="png", dpi=DPI)
         return stream.getvalue()
