@@ -15,7 +15,8 @@ from ecgqa import __version__
 EXTRAS: Final = {
     "train": (("torch", "safetensors", "tokenizers"), "train, predict, probe, checkpoint"),
     "plot": (("matplotlib",), "plot, drawings in reports"),
-    "llm": (("inspect_ai", "openai"), "llm run"),
+    "llm": (("inspect_ai", "openai"), "llm run, ask --model"),
+    "explore": (("starlette", "uvicorn"), "explore"),
     "cluster": (("dask", "distributed"), "--cluster"),
 }
 """Extras of the package: what they bring, and which commands need them."""
