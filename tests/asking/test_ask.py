@@ -17,6 +17,7 @@ from ecgqa.records import ATTRIBUTES, LEADS
 from ecgqa.signals.read import Ecg, read_ecg
 from ecgqa.sources.synthetic.writer import write_cohort
 from ecgqa.tables import read_table
+from ecgqa.training.recipe import make_recipe
 from support.llm_server import LlmServer
 
 
@@ -126,14 +127,24 @@ def test_a_classifier_answers_by_its_findings(tmp_path: Path) -> None:
         ask([Ecg(opened.ecg(1).digital, opened.ecg(1).gain_per_mv, 500.0)], "Is there sinus rhythm?", reader)
 
 
-def test_a_trained_model_answers_as_it_predicts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", ["ecg_transformer", "ecgqa"])
+def test_a_trained_model_answers_as_it_predicts(model: str, tmp_path: Path) -> None:
     from ecgqa.store import open_store
     from ecgqa.training import predict, train
     from support.tiny_recipe import tiny_recipe
     from support.tiny_store import build_tiny_store
 
     store = build_tiny_store(tmp_path)
-    run = train(tiny_recipe(store, run__steps=20), tmp_path / "run")
+    recipe = tiny_recipe(store, run__steps=20)
+    if model == "ecgqa":  # what it says of a candidate depends on the others
+        settings = {
+            "name": "sets",
+            "model": {"name": "ecgqa"},
+            "objective": {"name": "question_answering", "loss": "sets"},
+        }
+        run_settings = {"steps": 20, "batch_size": 16, "eval_every": 10, "device": "cpu", "threads": 1}
+        recipe = make_recipe({**settings, "data": {"vocab_size": 100}, "run": run_settings}, {"data.store": str(store)})
+    run = train(recipe, tmp_path / "run")
     reader, opened = TrainedReader(run), open_store(store)
     rows, questions = predict(run, store, split="test"), opened.questions("test")
     for row, question in zip(rows.iter_rows(named=True), questions.iter_rows(named=True), strict=True):
