@@ -96,7 +96,7 @@ def test_every_part_of_the_loss_learns(name: str, cohort_store: Path) -> None:
     objective: Any = make_objective(recipe_of(f"{name}-pretrain-tiny", cohort_store, **changes))
     torch.manual_seed(0)
     model = objective.build_model()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.003)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.001)
     batch = next(iter(objective.batches(0, 0, 8, HERE)))
     parts = ["words", "match"] + (["frames"] if name == "m3ae" else [])
 
@@ -107,7 +107,7 @@ def test_every_part_of_the_loss_learns(name: str, cohort_store: Path) -> None:
         return {part: float(terms[part] / terms["terms"]) for part in parts}
 
     before = values()
-    for update in range(60):
+    for update in range(150):
         model.train()
         optimizer.zero_grad()
         terms = objective.terms(model, batch, torch.Generator().manual_seed(update))
