@@ -302,3 +302,15 @@ def test_more_processes_than_data_is_told(tiny_store: Path, tmp_path: Path) -> N
     recipe = tiny_recipe(tiny_store, data__max_train_questions=3, run__accumulation=1)
     with pytest.raises(EcgqaError, match="more processes than training items"):
         Trainer(recipe, QuestionAnswering(recipe), tmp_path, World(0, 4, torch.device("cpu")))
+
+
+def test_a_store_goes_to_the_gpu_only_where_there_is_room(
+    tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu, objective = torch.device("cuda", 0), QuestionAnswering(tiny_recipe(tiny_store))
+    needed = objective.store.signals.nbytes
+    for free, fits in ((3 * needed, True), (needed, False)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 10 * free))
+        assert objective.is_resident(gpu) is fits
+    assert objective.is_resident(torch.device("cpu")) is False
+    assert QuestionAnswering(tiny_recipe(tiny_store, data__resident=True)).is_resident(torch.device("cpu")) is True

@@ -32,7 +32,7 @@ class DataConfig:
             separated by commas, the first that is at hand is taken.
         vocab_size: largest vocabulary of a tokenizer of our own.
         text_weights: start the embeddings of words from BERT's, where its weights lie beside its tokenizer.
-        resident: keep the whole int16 store in the accelerator's memory.
+        resident: keep the whole int16 store in the accelerator's memory; null does so on a GPU with room for it.
     """
 
     store: str = ""
@@ -45,7 +45,7 @@ class DataConfig:
     tokenizer: str = "own"
     vocab_size: int = 2000
     text_weights: bool = True
-    resident: bool = False
+    resident: bool | None = None
 
 
 @dataclass
@@ -291,7 +291,7 @@ def switches() -> list[str]:
     """Dotted keys that are yes or no, for any model and objective."""
     every = [(section, item) for section, config in SECTIONS.items() for item in fields(config)]
     every += [("objective", item) for name in OBJECTIVES for item in fields(objective_class(name).config)]
-    return [f"{section}.{item.name}" for section, item in every if item.type in (bool, "bool")]
+    return [f"{section}.{item.name}" for section, item in every if item.type in (bool, "bool", "bool | None")]
 
 
 def check_keys(keys: Mapping[str, Any] | list[str], kind: Kind) -> None:

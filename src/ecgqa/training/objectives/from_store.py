@@ -7,12 +7,14 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from ecgqa.artefacts import digest_of
 from ecgqa.errors import EcgqaError
 from ecgqa.models.registry import build_model
 from ecgqa.store import Store, open_store
+from ecgqa.store.layout import bytes_per_ecg
 from ecgqa.store.loader import Loader
 from ecgqa.training.distributed import World
 from ecgqa.training.model_file import write_model_file
@@ -58,9 +60,17 @@ class FromStore(Objective, ABC):
                 rank=world.rank,
                 world_size=world.size,
                 device=None if world.device.type == "cpu" else world.device,
-                resident=self.recipe.data.resident,
+                resident=self.is_resident(world.device),
             )
         return self._loaders[key]
+
+    def is_resident(self, device: torch.device) -> bool:
+        """Whether the signals lie on the device: as the recipe says, else on a GPU with twice the room they take."""
+        wish: bool | None = self.recipe.data.resident
+        if wish is not None or device.type != "cuda":
+            return bool(wish)
+        free, _ = torch.cuda.mem_get_info(device)
+        return 2 * self.store.n_ecgs * bytes_per_ecg(self.store.n_samples) < free
 
     def n_batches(self, batch_size: int, world: World) -> int:
         return len(self.loader("train", batch_size, world))
