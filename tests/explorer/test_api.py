@@ -153,7 +153,16 @@ def test_statistics_count_everything(server: str, explorer: Explorer) -> None:
     for name in ("question_type", "attribute_type", "template", "n_answers", "words"):
         assert sum(row["n"] for row in found[name]) == n, name
     assert sum(row["n"] for row in found["reuse"]["classes"]) == explorer.store.n_ecgs
-    assert all(row["ecgs"] == row["patients"] == 0 for row in found["leaks"]) and len(found["leaks"]) == 3
+    held = {row["what"] for row in found["shared"]}
+    assert {"ECGs", "patients"} < held
+    assert all(row["n"] == 0 for row in found["shared"] if row["what"] in ("ECGs", "patients"))
+    assert sum(row["n"] for row in found["question_type"]) == sum(
+        sum(row["by_split"].values()) for row in found["question_type"]
+    )
+    both = next(row for row in found["together"])
+    first, second = both["name"].split(" + ")
+    together = explorer.store.questions().unique(["split", "sample_id"])["answer"]
+    assert both["n"] == sum(first in answer and second in answer for answer in together.to_list())
 
 
 @pytest.mark.parametrize(

@@ -314,6 +314,7 @@ def test_statistics(page: sync.Page, server: str, explorer: Explorer) -> None:
     kinds = explorer.catalogue.frame["question_type"]
     sync.expect(bars).to_have_count(kinds.n_unique())
     sync.expect(page.get_by_role("region", name="Split leaks")).to_contain_text("No ECG and no patient")
+    sync.expect(page.get_by_role("region", name="Answers right together").locator("li").first).to_be_visible()
     bars.filter(has_text="single-query").get_by_role("link").click()
     await_total(page, int((kinds == "single-query").sum()))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Any, Final
 
@@ -10,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from ecgqa.explorer.catalogue import Catalogue
+from ecgqa.questions.statistics import Count, count_questions
 
 MOST_ANSWERS: Final = 60
 _REUSE: Final = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -17,34 +20,37 @@ _REUSE: Final = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 def statistics(catalogue: Catalogue) -> dict[str, Any]:
-    """Everything that the statistics page shows."""
+    """Everything that the statistics page shows: `ecgqa stats` as rows of name and number, and three histograms."""
+    empty = {"n_questions": 0, "n_ecgs": catalogue.store.n_ecgs}
+    if not len(catalogue):
+        return empty
+    counted = count_questions(catalogue.store.questions(), records=catalogue.store.records)
     frame = catalogue.frame
-    splits = catalogue.fields["split"].names
-    return {
-        "n_questions": len(catalogue),
-        "n_ecgs": catalogue.store.n_ecgs,
-        "splits": splits,
-        "question_type": _by_split(frame, "question_type", splits),
-        "attribute_type": _by_split(frame, "attribute_type", splits),
-        "template": _by_split(frame, "template_id", splits),
+    return empty | {
+        "n_questions": counted.n_questions,
+        "splits": catalogue.fields["split"].names,
+        "question_type": _by_split(counted.question_types, counted.parts),
+        "attribute_type": _by_split(counted.attribute_types, counted.parts),
+        "template": _by_split(counted.templates, counted.parts),
         "templates": _template_names(frame),
         "answer": _answers(catalogue),
-        "n_answers": _counted(frame["answer"].list.len().to_list()),
+        "n_answers": [{"name": count.name, "n": count.n} for count in counted.n_answers],
+        "together": [{"name": f"{pair.first} + {pair.second}", "n": pair.n} for pair in counted.answer_pairs],
         "reuse": _reuse(catalogue),
         "words": _counted(frame["question"].str.split(" ").list.len().to_list()),
-        "leaks": _leaks(catalogue),
+        "shared": [asdict(shared) for shared in counted.shared],
     }
 
 
-def _by_split(frame: pl.DataFrame, column: str, splits: list[str]) -> list[dict[str, Any]]:
-    """Rows of name, n and number per split, in the column's own order."""
-    counts = frame.group_by(column, "split").agg(pl.len().alias("n")).sort(column)
-    rows: dict[str, dict[str, Any]] = {}
-    for value, split, n in counts.iter_rows():
-        row = rows.setdefault(str(value), {"name": str(value), "n": 0, "by_split": dict.fromkeys(splits, 0)})
-        row["n"] += n
-        row["by_split"][split] = n
-    return list(rows.values())
+def _by_split(counts: Sequence[Count], parts: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Rows of name, n and number per split, whatever the wording."""
+    rows = []
+    for count in counts:
+        by_split: Counter[str] = Counter()
+        for (_, split), n in zip(parts, count.by_part, strict=True):
+            by_split[split] += n
+        rows.append({"name": count.name, "n": count.n, "by_split": dict(by_split)})
+    return rows
 
 
 def _template_names(frame: pl.DataFrame) -> dict[str, str]:
@@ -79,20 +85,3 @@ def _reuse(catalogue: Catalogue) -> dict[str, Any]:
         "median": float(np.median(asked)) if len(asked) else 0.0,
         "most": int(times.max(initial=0)),
     }
-
-
-def _leaks(catalogue: Catalogue) -> list[dict[str, Any]]:
-    """ECGs and patients that occur in more than one split, for each pair of splits."""
-    pairs = catalogue.frame.select(pl.col("split").cast(pl.String), "ecg_row").explode("ecg_row").unique()
-    patients = catalogue.store.records.select(pl.int_range(pl.len(), dtype=pl.Int32).alias("ecg_row"), "patient_id")
-    pairs = pairs.join(patients, on="ecg_row", how="left")
-    held = {
-        str(split): (set(part["ecg_row"].to_list()), set(part["patient_id"].drop_nulls().to_list()))
-        for (split,), part in pairs.group_by("split")
-    }
-    names = catalogue.fields["split"].names
-    return [
-        {"splits": [a, b], "ecgs": len(held[a][0] & held[b][0]), "patients": len(held[a][1] & held[b][1])}
-        for place, a in enumerate(names)
-        for b in names[place + 1 :]
-    ]

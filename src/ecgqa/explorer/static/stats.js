@@ -18,9 +18,10 @@ export async function stats({ main, signal }) {
       chart("Right answers", found.answer, found, "answer"),
       chart("Templates", found.template, found, "template", (name) => `${name}: ${found.templates[name].replaceAll("_", " ")}`),
       chart("Answers per question", found.n_answers, found),
+      found.together.length ? chart("Answers right together", found.together, found) : null,
       chart(`Questions per ECG (median ${number(found.reuse.median)}, at most ${number(found.reuse.most)})`, found.reuse.classes, found),
       chart("Words per question", found.words, found),
-      leaks(found.leaks)));
+      leaks(found.shared)));
   return {};
 }
 
@@ -43,8 +44,8 @@ function chart(title, rows, found, field = null, name = words) {
 
 function leaks(rows) {
   if (!rows.length) return null;
-  const told = ({ splits, ecgs, patients }) => `${splits.join(" and ")}: ${number(ecgs)} ECGs, ${number(patients)} patients in both`;
-  const clean = rows.every(({ ecgs, patients }) => !ecgs && !patients);
+  const told = ({ what, first, second, n, n_second }) => `${first} and ${second}: ${number(n)} ${what} in both (${second} has ${number(n_second)})`;
+  const clean = rows.every(({ what, n }) => !n || what.startsWith("texts"));
   return h("section", { class: "card", "aria-label": "Split leaks" }, h("h2", {}, "Split leaks"),
     h("p", { class: clean ? "good" : "warn" }, clean ? "No ECG and no patient is in two splits." : "Some ECGs or patients are in two splits."),
     h("ul", {}, rows.map((row) => h("li", {}, told(row)))));
