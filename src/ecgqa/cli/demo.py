@@ -46,7 +46,9 @@ def demo(
             print(f"\nStopped at step {number} of {len(steps)}. The same command goes on from there.")
             return status
     report = dest / "report" / "report.html"
-    print(f"\nDone in {time.monotonic() - started:.0f} s. Open {report.absolute()}")
+    predictions = (str(dest / "predictions" / name) for name in ("model.parquet", "baselines"))
+    print(f"\nTo look around in a browser: {shlex.join(['ecgqa', 'explore', str(dest / 'store'), *predictions])}")
+    print(f"Done in {time.monotonic() - started:.0f} s. Open {report.absolute()}")
     return 0
 
 
