@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ecgqa.store.batch import Batch
 from ecgqa.store.dataset import QuestionDataset, torch_collate
 from ecgqa.store.decode import Decoder
-from ecgqa.store.loader import Loader
+from ecgqa.store.loader import Loader, LoaderOptions
 
 __all__ = ["Batch", "BatchLoader", "QuestionDataset", "torch_collate"]
 
@@ -34,28 +35,10 @@ class BatchLoader(Loader[Batch]):
         dataset: QuestionDataset,
         batch_size: int,
         *,
-        shuffle: bool,
-        seed: int,
-        rank: int = 0,
-        world_size: int = 1,
-        device: torch.device | str | None = None,
-        resident: bool = False,
-        drop_last: bool = False,
-        prefetch: int = 2,
         questions_per_ecg: int = 1,
+        **options: Unpack[LoaderOptions],
     ) -> None:
-        super().__init__(
-            dataset.decoder,
-            batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            rank=rank,
-            world_size=world_size,
-            device=device,
-            resident=resident,
-            drop_last=drop_last,
-            prefetch=prefetch,
-        )
+        super().__init__(dataset.decoder, batch_size, **options)
         self.dataset, self.questions_per_ecg = dataset, questions_per_ecg
 
     def __len__(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import fields
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Required, Self, TypedDict, TypeVar
 
 import numpy as np
 import torch
@@ -37,6 +37,19 @@ class Tensors:
 Made = TypeVar("Made", bound=Tensors)
 
 
+class LoaderOptions(TypedDict, total=False):
+    """Keyword arguments that all loaders have in common; see `Loader`."""
+
+    shuffle: Required[bool]
+    seed: Required[int]
+    rank: int
+    world_size: int
+    device: torch.device | str | None
+    resident: bool
+    drop_last: bool
+    prefetch: int
+
+
 class Loader(ABC, Generic[Made]):
     """The batches of an epoch, the same for the same (seed, epoch); every rank gets the same number of them.
 
@@ -51,12 +64,12 @@ class Loader(ABC, Generic[Made]):
         *,
         shuffle: bool,
         seed: int,
-        rank: int,
-        world_size: int,
-        device: torch.device | str | None,
-        resident: bool,
-        drop_last: bool,
-        prefetch: int,
+        rank: int = 0,
+        world_size: int = 1,
+        device: torch.device | str | None = None,
+        resident: bool = False,
+        drop_last: bool = False,
+        prefetch: int = 2,
     ) -> None:
         if batch_size < 1:
             raise EcgqaError("batch_size must be at least 1", found=str(batch_size))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 import polars as pl
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from ecgqa.errors import EcgqaError
 from ecgqa.store.decode import Decoder
-from ecgqa.store.loader import Loader, Tensors
+from ecgqa.store.loader import Loader, LoaderOptions, Tensors
 from ecgqa.store.open import Store
 
 Encode = Callable[[list[str]], list[tuple[list[int], list[int]]]]
@@ -113,26 +114,9 @@ class ReportLoader(Loader[ReportBatch]):
         batch_size: int,
         *,
         mismatched: float,
-        shuffle: bool,
-        seed: int,
-        rank: int = 0,
-        world_size: int = 1,
-        device: torch.device | str | None = None,
-        resident: bool = False,
-        prefetch: int = 2,
+        **options: Unpack[LoaderOptions],
     ) -> None:
-        super().__init__(
-            Decoder.mapped(store),
-            batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            rank=rank,
-            world_size=world_size,
-            device=device,
-            resident=resident,
-            drop_last=False,
-            prefetch=prefetch,
-        )
+        super().__init__(Decoder.mapped(store), batch_size, **options)
         if not 0 <= mismatched < 1:
             raise EcgqaError("the share of mismatched reports lies in [0, 1)", found=str(mismatched))
         self.reports, self.rows, self.mismatched = reports, rows, mismatched

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Unpack
 
 import numpy as np
 import polars as pl
@@ -14,7 +14,7 @@ from torch import Tensor
 from ecgqa.errors import EcgqaError
 from ecgqa.store.decode import Decoder
 from ecgqa.store.layout import N_LEADS
-from ecgqa.store.loader import Loader, Tensors
+from ecgqa.store.loader import Loader, LoaderOptions, Tensors
 from ecgqa.store.open import Store
 
 Pairs = Literal["consecutive", "records"]
@@ -68,29 +68,11 @@ class SegmentLoader(Loader[SegmentBatch]):
         pairs: Pairs = "consecutive",
         positives: Positives = "patient",
         random_crop: bool = True,
-        shuffle: bool,
-        seed: int,
-        rank: int = 0,
-        world_size: int = 1,
-        device: torch.device | str | None = None,
-        resident: bool = False,
-        drop_last: bool = False,
-        prefetch: int = 2,
+        **options: Unpack[LoaderOptions],
     ) -> None:
         if n_segments not in (1, 2):
             raise EcgqaError("n_segments is 1 or 2", found=str(n_segments))
-        super().__init__(
-            Decoder.mapped(store),
-            batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            rank=rank,
-            world_size=world_size,
-            device=device,
-            resident=resident,
-            drop_last=drop_last,
-            prefetch=prefetch,
-        )
+        super().__init__(Decoder.mapped(store), batch_size, **options)
         self.store, self.n_segments, self.pairs, self.random_crop = store, n_segments, pairs, random_crop
         self.n_samples = store.n_samples if seconds is None else round(seconds * store.fs_hz)
         if not 1 <= self.n_samples <= store.n_samples:
