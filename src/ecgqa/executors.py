@@ -104,7 +104,7 @@ def as_they_finish(
     """`function(task)` for every task, each result as it comes, in any order.
 
     At most `ahead` tasks are in flight (None: all at once). What has not begun is cancelled when the caller stops or a
-    task fails.
+    task fails; results that are there at that moment still come before the error.
     """
     running: set[Future[Result]] = set()
     try:
@@ -112,15 +112,19 @@ def as_they_finish(
             running.add(executor.submit(function, task))
             if ahead is not None and len(running) >= ahead:
                 finished, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
+                for future in sorted(finished, key=_has_failed):
                     yield future.result()
         while running:
             finished, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
+            for future in sorted(finished, key=_has_failed):
                 yield future.result()
     finally:
         for future in running:
             future.cancel()
+
+
+def _has_failed(future: Future[Any]) -> bool:
+    return future.cancelled() or future.exception() is not None
 
 
 def run_tasks(
