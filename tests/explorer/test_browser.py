@@ -83,15 +83,21 @@ def number_of(found: sync.Locator, name: str) -> float:
     return float(found.get_attribute(f"data-{name}") or "nan")
 
 
+def tick(page: sync.Page, box: str) -> None:
+    """Tick a box of a filter; the list of filters is drawn anew by it, so the box is looked up again afterwards."""
+    page.locator(box).click()
+    sync.expect(page.locator(box)).to_be_checked()
+
+
 def test_browsing(page: sync.Page, server: str, explorer: Explorer) -> None:
     frame = explorer.catalogue.frame
     page.goto(server)
     await_total(page, frame.height)
     assert page.locator("footer").inner_text() == "Research use only, not for clinical use."
-    page.locator("#filter-split-test").check()
+    tick(page, "#filter-split-test")
     test = frame.filter(pl.col("split") == "test")
     await_total(page, test.height)
-    page.locator("#filter-question_type-single-verify").check()
+    tick(page, "#filter-question_type-single-verify")
     verify = test.filter(pl.col("question_type") == "single-verify")
     await_total(page, verify.height)
     assert parse_qs(urlsplit(page.url).query) == {"split": ["test"], "question_type": ["single-verify"]}
@@ -108,7 +114,7 @@ def test_browsing(page: sync.Page, server: str, explorer: Explorer) -> None:
     await_total(page, test.height)
     page.locator("#filter-summary-answer").click()
     page.locator("#narrow-answer").fill("none")
-    page.locator("#filter-answer-none").check()
+    tick(page, "#filter-answer-none")
     await_total(page, test.filter(pl.col("answer").list.contains("none")).height)
     page.get_by_role("button", name="clear all").click()
     await_total(page, frame.height)
