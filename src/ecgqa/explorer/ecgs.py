@@ -37,7 +37,7 @@ class Ecgs:
 
     def ecg(self, row: int) -> Ecg:
         """The samples of an ECG, read from the memory map."""
-        return self.store.ecg(self._ids[self.check(row)])
+        return self.store.ecg_at(self.check(row))
 
     def _beats(self, row: int) -> dict[str, Any]:
         return beats(self.ecg(row))

@@ -33,15 +33,8 @@ class StoreSignals:
         self._store, self.digest = store, digest_of(store.manifest.get("inputs"))
 
     def ecg(self, row: int) -> tuple[NDArray[np.float32], float]:
-        import numpy as np
-
-        from ecgqa.records import INVALID_SAMPLE
-
-        digital = np.asarray(self._store.signals[row])
-        millivolts = digital.astype(np.float32) * self._store.scale_mv[row][:, None]
-        millivolts[digital == INVALID_SAMPLE] = np.nan
-        length = self._store.records["n_samples"][row]
-        return (millivolts[:, :length] if length else millivolts), self._store.fs_hz
+        ecg = self._store.ecg_at(row)
+        return ecg.millivolts(), ecg.fs_hz
 
 
 class GivenSignals:

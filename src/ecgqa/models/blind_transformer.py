@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from ecgqa.models.layers import TransformerEncoder, masked_mean, positions_below
+from ecgqa.models.layers import build_transformer, masked_mean, positions_below
 from ecgqa.models.registry import register_model
 
 if TYPE_CHECKING:
@@ -64,16 +64,7 @@ class BlindTransformer(nn.Module):
         self.text_positions = nn.Embedding(config.max_text_tokens, width)
         self.token_type = nn.Embedding(2, width)
         self.text_dropout = nn.Dropout(config.input_dropout)
-        self.encoder = TransformerEncoder(
-            width,
-            config.feedforward,
-            config.n_layers,
-            config.n_heads,
-            dropout=config.dropout,
-            attention_dropout=config.attention_dropout,
-            activation_dropout=config.activation_dropout,
-            init_std=config.init_std,
-        )
+        self.encoder = build_transformer(config)
         self.proj = nn.Linear(width, n_answers)
         for embedding in (self.word_embedding, self.text_positions, self.token_type):
             nn.init.normal_(embedding.weight, std=0.02)

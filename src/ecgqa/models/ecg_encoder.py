@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ecgqa.models.layers import (
     ConvolutionalPositions,
-    TransformerEncoder,
+    build_transformer,
     decimated,
     positions_below,
     scale_gradient,
@@ -181,17 +181,3 @@ class EcgEncoder(nn.Module):
             x = x.masked_fill(~valid[:, :, None], 0.0)
         out: Tensor = self.encoder(x + self.positions(x), valid)
         return out
-
-
-def build_transformer(config: EcgEncoderConfig) -> TransformerEncoder:
-    """The transformer that `config` describes."""
-    return TransformerEncoder(
-        config.width,
-        config.feedforward,
-        config.n_layers,
-        config.n_heads,
-        dropout=config.dropout,
-        attention_dropout=config.attention_dropout,
-        activation_dropout=config.activation_dropout,
-        init_std=config.init_std,
-    )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ecgqa.models.ecg_encoder import EcgEncoderConfig, EcgFrontEnd, build_transformer
-from ecgqa.models.layers import ConvolutionalPositions, masked_mean, nonzero_mean, positions_below
+from ecgqa.models.ecg_encoder import EcgEncoderConfig, EcgFrontEnd
+from ecgqa.models.layers import ConvolutionalPositions, build_transformer, masked_mean, nonzero_mean, positions_below
 from ecgqa.models.registry import register_model
 from ecgqa.models.tokenizer import SEP_ID
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -113,6 +114,33 @@ class TransformerEncoder(nn.Module):
         for layer in self.layers:
             x = layer(x, valid if attend is None else attend)
         return x
+
+
+class TransformerSettings(Protocol):
+    """What a model's configuration says of its transformer."""
+
+    n_layers: int
+    width: int
+    feedforward: int
+    n_heads: int
+    dropout: float
+    attention_dropout: float
+    activation_dropout: float
+    init_std: float
+
+
+def build_transformer(config: TransformerSettings) -> TransformerEncoder:
+    """The transformer that `config` describes."""
+    return TransformerEncoder(
+        config.width,
+        config.feedforward,
+        config.n_layers,
+        config.n_heads,
+        dropout=config.dropout,
+        attention_dropout=config.attention_dropout,
+        activation_dropout=config.activation_dropout,
+        init_std=config.init_std,
+    )
 
 
 class ConvolutionalPositions(nn.Module):

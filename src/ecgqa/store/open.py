@@ -166,19 +166,22 @@ class Store:
 
     def ecg(self, ecg_id: int) -> Ecg:
         """One ECG by the data set's own id, as `read_ecg` gives it; raises EcgqaError if it is not there."""
-        import numpy as np
-        import polars as pl
-
-        from ecgqa.signals.read import Ecg
-
-        rows = self.records.with_row_index("row").filter(pl.col("ecg_id") == ecg_id)
+        rows = (self.records["ecg_id"] == ecg_id).arg_true()
         if rows.is_empty():
             ids = self.records["ecg_id"].sort().to_list()
             raise EcgqaError(f"{self.folder} holds no ECG {ecg_id}", found=f"{len(ids):,} ids, {ids[:1]} to {ids[-1:]}")
-        record = rows.row(0, named=True)
+        return self.ecg_at(rows[0])
+
+    def ecg_at(self, row: int) -> Ecg:
+        """The ECG in a row of `signals`, as `read_ecg` gives it, without the samples it was padded by."""
+        import numpy as np
+
+        from ecgqa.signals.read import Ecg
+
+        record = self.records.row(row, named=True)
         length = record["n_samples"] or self.n_samples
         return Ecg(
-            np.array(self.signals[record["row"]][:, :length]),
+            np.array(self.signals[row][:, :length]),
             np.array(record["gain_per_mv"], dtype=np.float64),
             self.fs_hz,
             record["recorded_at"],

@@ -95,17 +95,13 @@ def _drawings(store: Store | None, ecg_ids: list[int], at_most: int) -> tuple[tu
         from ecgqa.signals.draw import draw_ecg
     except ImportError:
         return ()
-    from ecgqa.records import INVALID_SAMPLE
-
     drawn = []
     row_of = {ecg_id: row for row, ecg_id in enumerate(store.records["ecg_id"].to_list())}
     for ecg_id in ecg_ids:
         row = row_of.get(ecg_id)
         if row is None:
             return ()
-        digital = np.asarray(store.signals[row])
-        millivolts = np.where(digital == INVALID_SAMPLE, np.nan, digital * store.scale_mv[row][:, None])
-        figure = draw_ecg((millivolts.astype(np.float32), store.fs_hz), ecg_id=ecg_id)
+        figure = draw_ecg(store.ecg_at(row), ecg_id=ecg_id)
         stream = io.BytesIO()
         figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
         drawn.append((ecg_id, "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()))
